@@ -1,0 +1,3 @@
+"""Time-LLM as a Kedro project."""
+
+__version__ = "0.1.0"

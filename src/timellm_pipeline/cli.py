@@ -1,0 +1,83 @@
+"""`kedro run` for people: a user's mistake is three lines and status 1, the traceback goes to the log file."""
+
+import logging
+import sys
+import traceback
+import warnings
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import CONTEXT_SETTINGS
+
+from timellm_pipeline.errors import UserError, find_user_error
+
+log = logging.getLogger(__name__)
+
+
+class PoliteCommand(click.Command):
+    """Runs a command and turns what a user can mend into a message, and a signal into its exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        # The short form is the one that people type; Kedro 1.7 deprecates it in favour of --pipelines.
+        warnings.filterwarnings("ignore", message="Option '--pipeline' is deprecated")
+        quiet = _HideKedrosPage()
+        for handler in logging.getLogger().handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(quiet)
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            mistake = find_user_error(error)
+            if mistake is None:
+                raise
+            _write_to_log_file(error)
+            _say(mistake)
+            sys.exit(1)
+        except BaseException as stopped:
+            status = getattr(stopped, "status", None)  # training's own stop; torch stays unimported here
+            if status is None:
+                raise
+            click.secho(str(stopped), fg="yellow", err=True)
+            sys.exit(status)
+
+
+class _HideKedrosPage(logging.Filter):
+    """Keeps Kedro's own report of a failed node off the console, where the three lines follow."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        failed_node = record.name == "kedro.pipeline.node" and record.levelno >= logging.ERROR
+        resume_hint = record.name.startswith("kedro.runner") and record.levelno == logging.WARNING
+        return not (failed_node or resume_hint)
+
+
+def _write_to_log_file(error: BaseException) -> None:
+    record = log.makeRecord(
+        log.name, logging.ERROR, __file__, 0, "".join(traceback.format_exception(error)), (), None
+    )
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+
+
+def _say(mistake: UserError) -> None:
+    click.secho(f"Error: {mistake.what}", fg="red", err=True)
+    click.echo(f"  where: {mistake.where}", err=True)
+    click.echo(f"  do:    {mistake.do}", err=True)
+
+
+run = PoliteCommand(
+    name="run",
+    callback=kedro_run.callback,
+    params=kedro_run.params,
+    help=kedro_run.help or "Run the pipeline.",
+)
+
+
+@click.group(context_settings=CONTEXT_SETTINGS, name=__file__)
+def cli() -> None:
+    """Commands of the project."""
+
+
+cli.add_command(run)

@@ -1,0 +1,17 @@
+"""Kedro datasets of the project's own."""
+
+from timellm_pipeline.datasets.handles import BackboneDataset, CheckpointStoreDataset, RunContextDataset
+from timellm_pipeline.datasets.model import TimeLLMDataset
+from timellm_pipeline.datasets.raw_series import RawSeriesDataset
+from timellm_pipeline.datasets.whole import WholeJSONDataset, WholeParquetDataset, WholePlotDataset
+
+__all__ = [
+    "BackboneDataset",
+    "CheckpointStoreDataset",
+    "RawSeriesDataset",
+    "RunContextDataset",
+    "TimeLLMDataset",
+    "WholeJSONDataset",
+    "WholeParquetDataset",
+    "WholePlotDataset",
+]

@@ -1,0 +1,1 @@
+"""How good forecasts are: errors, baselines, pictures. Training uses it to validate."""

@@ -1,0 +1,77 @@
+"""Forecasts that cost nothing: a language model has to beat them to be worth its electricity."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from timellm_pipeline.evaluation.errors import ErrorSums
+from timellm_pipeline.series.windows import Windows
+
+PENALTIES = (1e-1, 1e1, 1e2, 1e3, 1e4)  # times the windows' own scale; the validation windows choose
+CHUNK = 4096
+
+
+def naive(x: Float[np.ndarray, "batch seq_len"], pred_len: int) -> Float[np.ndarray, "batch pred_len"]:
+    """The last value, repeated."""
+    return np.repeat(x[:, -1:], pred_len, axis=1)
+
+
+def seasonal_naive(
+    x: Float[np.ndarray, "batch seq_len"], pred_len: int, season: int
+) -> Float[np.ndarray, "batch pred_len"]:
+    """The last season, repeated; a window shorter than a season repeats its last value."""
+    if season > x.shape[1]:
+        return naive(x, pred_len)
+    steps = np.arange(pred_len) % season
+    return x[:, x.shape[1] - season + steps]
+
+
+@dataclass(frozen=True)
+class LinearForecast:
+    """One matrix from the centred window to the centred horizon, by ridge regression in closed form.
+
+    Source: the idea of DLinear and RLinear (Zeng et al. 2023, Li et al. 2023), solved instead of trained.
+    """
+
+    matrix: Float[np.ndarray, "inputs pred_len"]
+    penalty: float
+
+    def __call__(self, x: Float[np.ndarray, "batch seq_len"]) -> Float[np.ndarray, "batch pred_len"]:
+        """Forecasts in scaled units."""
+        mean = x.mean(axis=1, keepdims=True)
+        return _with_one(x - mean) @ self.matrix + mean
+
+
+def fit_linear(train: Windows, validation: Windows) -> LinearForecast:
+    """The ridge solution on the training windows, its penalty chosen by the validation windows."""
+    size = train.seq_len + 1
+    gram, product = np.zeros((size, size)), np.zeros((size, train.pred_len))
+    for first in range(0, len(train), CHUNK):
+        x, y = train.gather(np.arange(first, min(first + CHUNK, len(train))))
+        mean = x.mean(axis=1, keepdims=True)
+        inputs = _with_one(x.astype(np.float64) - mean)
+        gram += inputs.T @ inputs
+        product += inputs.T @ (y - mean)
+    best: tuple[float, LinearForecast] | None = None
+    for penalty in PENALTIES:
+        forecast = LinearForecast(np.linalg.solve(gram + penalty * np.eye(size), product), penalty)
+        error = score(forecast, validation).mse
+        if best is None or error < best[0]:
+            best = (error, forecast)
+    assert best is not None
+    return best[1]
+
+
+def score(forecast: "LinearForecast", windows: Windows) -> ErrorSums:
+    """Errors of a forecast over every window."""
+    sums = ErrorSums(len(windows.names), windows.pred_len)
+    for first in range(0, len(windows), CHUNK):
+        which = np.arange(first, min(first + CHUNK, len(windows)))
+        x, y = windows.gather(which)
+        sums.add(forecast(x), y, windows.channel[which])
+    return sums
+
+
+def _with_one(x: Float[np.ndarray, "batch seq_len"]) -> Float[np.ndarray, "batch inputs"]:
+    return np.concatenate([x, np.ones((len(x), 1), dtype=x.dtype)], axis=1)

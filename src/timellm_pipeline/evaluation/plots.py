@@ -1,0 +1,101 @@
+"""Pictures of a training and its test, as plotly figures that kedro-viz draws."""
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from timellm_pipeline.evaluation.report import Example
+
+COLORS = {
+    "Time-LLM": "#d1495b",
+    "timellm": "#d1495b",
+    "seasonal naive": "#8d96a3",
+    "seasonal_naive": "#8d96a3",
+    "naive": "#c9ced6",
+    "linear": "#2e6f95",
+    "truth": "#1b1b1e",
+    "seen": "#5b6570",
+}
+NAMES = {
+    "timellm": "Time-LLM",
+    "seasonal_naive": "seasonal naive",
+    "naive": "naive",
+    "linear": "linear (ridge)",
+}
+MOST_SEEN = 2  # horizons of the input that are drawn before the forecast
+
+
+def plot_history(history: pd.DataFrame) -> go.Figure:
+    """Training loss and validation error by step, the best validation marked."""
+    figure = go.Figure()
+    figure.add_scatter(
+        x=history["step"].tolist(), y=history["loss"].tolist(), name="training loss", line_color="#8d96a3"
+    )
+    validated = history.dropna(subset="validation_mse")
+    steps, errors = validated["step"].tolist(), validated["validation_mse"].tolist()
+    figure.add_scatter(
+        x=steps, y=errors, name="validation MSE", mode="lines+markers", line_color=COLORS["timellm"]
+    )
+    if errors:
+        best = errors.index(min(errors))
+        figure.add_annotation(x=steps[best], y=errors[best], text=f"best {errors[best]:.4f}", ay=-36, ax=0)
+    return _styled(figure, "Training", "step (one batch)", "MSE (scaled units)")
+
+
+def plot_forecasts(examples: list[Example]) -> go.Figure:
+    """A few windows of the target: what was seen, what came, what was forecast, in original units."""
+    figure = make_subplots(rows=len(examples), cols=1, vertical_spacing=0.28 / max(len(examples), 1))
+    for row, example in enumerate(examples, start=1):
+        shown = MOST_SEEN * len(example.truth)
+        lines = [
+            ("seen", example.input_dates.iloc[-shown:], example.seen[-shown:], "solid"),
+            ("truth", example.horizon_dates, example.truth, "solid"),
+            ("seasonal naive", example.horizon_dates, example.forecasts["seasonal naive"], "dot"),
+            ("Time-LLM", example.horizon_dates, example.forecasts["Time-LLM"], "solid"),
+        ]
+        for name, dates, values, dash in lines:
+            figure.add_scatter(
+                x=dates.astype(str).tolist(),
+                y=values.round(6).tolist(),
+                name=name,
+                legendgroup=name,
+                showlegend=row == 1,
+                line={"color": COLORS[name], "dash": dash, "width": 2 if name == "Time-LLM" else 1.5},
+                row=row,
+                col=1,
+            )
+        figure.update_yaxes(title_text=example.channel, row=row, col=1)
+    figure.update_layout(height=230 * len(examples) + 120)
+    return _styled(figure, "Forecasts of test windows (original units)", None, None)
+
+
+def plot_horizon(metrics: dict[str, Any]) -> go.Figure:
+    """Mean squared error of each model by horizon step."""
+    figure = go.Figure()
+    for name, of_model in metrics["models"].items():
+        errors = of_model["scaled"]["per_horizon"]["mse"]
+        figure.add_scatter(
+            x=list(range(1, len(errors) + 1)),
+            y=errors,
+            name=f"{NAMES[name]} ({of_model['scaled']['mse']:.3f})",
+            line={"color": COLORS[name], "width": 2.5 if name == "timellm" else 1.5},
+        )
+    title = f"Error by horizon step, {metrics['num_windows']:,} test windows"
+    return _styled(figure, title, "rows ahead", "MSE (scaled units)")
+
+
+def _styled(figure: go.Figure, title: str, x_title: str | None, y_title: str | None) -> go.Figure:
+    figure.update_layout(
+        title=title,
+        template="plotly_white",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        margin={"l": 70, "r": 30, "t": 90, "b": 60},
+        hovermode="x unified",
+    )
+    if x_title:
+        figure.update_xaxes(title_text=x_title)
+    if y_title:
+        figure.update_yaxes(title_text=y_title, rangemode="tozero")
+    return figure

@@ -1,0 +1,80 @@
+"""Hooks: a log file, all parameters checked before anything runs, and one process only."""
+
+import logging
+import os
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.pipeline import Pipeline
+
+from timellm_pipeline.errors import ParameterError, UserError
+from timellm_pipeline.parameters import parse_parameters
+
+LAUNCHERS = ("WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_PROCESS_ID")
+FROM_THE_MODEL = ("data", "split", "window", "prompt", "model", "backbone")
+
+
+class LogFile:
+    """Everything that is logged, tracebacks too, also goes to logs/timellm.log of the project."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Attach the file once, however many sessions this process opens."""
+        path = Path(context.project_path) / "logs" / "timellm.log"
+        root = logging.getLogger()
+        if any(getattr(handler, "baseFilename", None) == str(path) for handler in root.handlers):
+            return
+        path.parent.mkdir(exist_ok=True)
+        handler = RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3, encoding="utf-8", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        root.addHandler(handler)
+
+
+class ParametersFirst:
+    """Parameters are parsed as a whole before the catalog is made, so that every mistake is named at once."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Raises ParameterError."""
+        parse_parameters(context.config_loader["parameters"])
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
+        """A trained model brings its own settings; a `--params` that says otherwise is an error."""
+        if any(node.func.__name__ == "settings_of_model" for node in pipeline.nodes):
+            config = catalog["timellm_model"].load().config
+            refuse_contradictions(run_params.get("runtime_params") or {}, config.model_dump(mode="json"))
+
+
+class OneProcess:
+    """Under torchrun or `accelerate launch` every process would run the whole pipeline: refused."""
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
+        """Raises UserError."""
+        found = [name for name in LAUNCHERS if name in os.environ]
+        if found:
+            raise UserError(
+                "kedro was launched by torchrun or accelerate: each process would run the whole pipeline",
+                where=f"environment variable {found[0]}={os.environ[found[0]]}",
+                do="start one process: kedro run --pipeline train",
+            )
+
+
+def refuse_contradictions(said: dict[str, Any], config: dict[str, Any]) -> None:
+    """Raises ParameterError when `--params` says otherwise than the model's config, naming both values."""
+    wrong = [
+        f"{group}.{key} is {value!r} in --params and {config[group][key]!r} in the model"
+        for group in FROM_THE_MODEL
+        for key, value in (said.get(group) or {}).items()
+        if key in config[group] and config[group][key] != value
+    ]
+    if wrong:
+        raise ParameterError(
+            "; ".join(wrong),
+            where="--params",
+            do="leave it out (a trained model brings its own settings), or train a model with it",
+        )

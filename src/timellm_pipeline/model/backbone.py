@@ -1,0 +1,218 @@
+"""Find and load the frozen language model: by hub id, from a folder, or from a Python package.
+
+Nothing is substituted. A backbone that is missing, unpinned, too short or incomplete is an error that says what to
+do. No remote code is run and nothing is unpickled: weights come from safetensors files alone.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+from timellm_pipeline.errors import BackboneError
+from timellm_pipeline.model import smollm2
+from timellm_pipeline.parameters import BackboneParams
+from timellm_pipeline.series.identity import digest_of_file
+
+if TYPE_CHECKING:
+    import torch
+
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+@dataclass(frozen=True)
+class LoadedBackbone:
+    """A frozen backbone in memory: the model without its output layer, its tokenizer, and what it is.
+
+    `model` and `tokenizer` are None for `backbone.name: none`.
+    """
+
+    model: Any
+    tokenizer: Any
+    identity: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BackboneSource:
+    """The handle behind the catalog entry `backbone`: says what a backbone is, and loads it when asked to.
+
+    Attributes:
+        cache: folder for unpacked weights and remembered digests; the user's cache folder by default.
+    """
+
+    cache: Path = field(default_factory=lambda: default_cache())
+
+    def identity(self, params: BackboneParams) -> dict[str, Any]:
+        """What decides the backbone's numbers: a pinned revision, or digests of the local files; never a path.
+
+        Raises BackboneError as `load` does where no file needs to be read for it.
+        """
+        if params.name == "none":
+            return {"name": "none"}
+        if params.name == "smollm2":
+            return {"name": "smollm2", "gguf": self._digest(smollm2.find_gguf()), "layers": params.layers}
+        folder = _local_folder(params.name)
+        if folder is None:
+            return {"name": params.name, "revision": pinned_revision(params), "layers": params.layers}
+        files = sorted(
+            path for path in folder.iterdir() if path.suffix in (".safetensors", ".json", ".model", ".txt")
+        )
+        return {"files": {path.name: self._digest(path) for path in files}, "layers": params.layers}
+
+    def load(self, params: BackboneParams, dtype: "torch.dtype") -> LoadedBackbone:
+        """The first `params.layers` layers, frozen, in `dtype`, with the tokenizer.
+
+        Raises:
+            BackboneError: missing package, folder or hub access; unpinned hub id; fewer layers than asked; weights
+                that did not load; no fast tokenizer.
+        """
+        if params.name == "none":
+            return LoadedBackbone(None, None, {"name": "none"})
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()
+        # The report of unused weights would list the layers that were not asked for; missing ones are raised below.
+        verbosity = transformers_logging.get_verbosity()
+        transformers_logging.set_verbosity_error()
+        place: dict[str, Any] = {"trust_remote_code": False}
+        if params.name == "smollm2":
+            source = str(smollm2.unpack(self.cache))
+        elif (folder := _local_folder(params.name)) is not None:
+            source = str(folder)
+        else:
+            source, place["revision"] = params.name, pinned_revision(params)
+        try:
+            config = AutoConfig.from_pretrained(source, **place)
+            _keep_layers(config, params)
+            tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **place)
+            model, report = AutoModel.from_pretrained(
+                source,
+                config=config,
+                dtype=dtype,
+                use_safetensors=True,
+                attn_implementation="sdpa",
+                output_loading_info=True,
+                **place,
+            )
+        except BackboneError:
+            raise
+        except Exception as error:  # noqa: expected: hub, tokenizer and safetensors each raise errors of their own
+            raise _not_loaded(params, error) from error
+        finally:
+            transformers_logging.set_verbosity(verbosity)
+        _refuse_incomplete(params, report)
+        if not getattr(tokenizer, "is_fast", False):
+            raise BackboneError(
+                f"`{params.name}` has no fast tokenizer (tokenizer.json)",
+                where="backbone.name",
+                do="choose a backbone with a tokenizer.json; prompts are tokenised a batch at a time",
+            )
+        model.requires_grad_(False)
+        model.eval()
+        return LoadedBackbone(model, tokenizer, self.identity(params))
+
+    def _digest(self, path: Path) -> str:
+        """sha256 of a file, remembered by path, size and time: a backbone may be 16 GB on a slow drive."""
+        known_file = self.cache / "digests.json"
+        facts = path.stat()
+        key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
+        try:
+            known: dict[str, str] = json.loads(known_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            known = {}
+        if key not in known:
+            known[key] = digest_of_file(path)
+            self.cache.mkdir(parents=True, exist_ok=True)
+            partial = known_file.with_name(f".digests-{os.getpid()}.json")
+            partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
+            partial.replace(known_file)
+        return known[key]
+
+
+def default_cache() -> Path:
+    """The user's cache folder for backbones; the environment variable TIMELLM_CACHE sets another."""
+    chosen = os.environ.get("TIMELLM_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("timellm_pipeline", appauthor=False)
+
+
+def pinned_revision(params: BackboneParams) -> str:
+    """The commit of a hub id. Raises BackboneError for an unpinned one, saying how to pin it."""
+    revision = params.revisions.get(params.name)
+    if revision is None or not COMMIT.match(revision):
+        found = (
+            "no revision" if revision is None else f"the revision {revision!r}, which is not a full commit"
+        )
+        raise BackboneError(
+            f"the hub id `{params.name}` has {found}",
+            where="backbone.revisions",
+            do=f"add `{params.name}: <40-digit commit>` (the hub shows it under Files, History), or give a local folder",
+        )
+    return revision
+
+
+def _local_folder(name: str) -> Path | None:
+    """The folder of that name, or None for a hub id. Raises BackboneError for what can be neither."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise BackboneError(
+                f"the folder {path} holds no config.json",
+                where="backbone.name",
+                do="give the folder that `save_pretrained` or a hub download wrote",
+            )
+        return path
+    if HUB_ID.match(name):
+        return None
+    raise BackboneError(
+        f"there is no folder {name}",
+        where="backbone.name",
+        do="give a folder that exists, a hub id like openai-community/gpt2, `smollm2` or `none`",
+    )
+
+
+def _keep_layers(config: Any, params: BackboneParams) -> None:
+    """Ask for the first `layers` layers only. More than there are would be filled with random weights: an error."""
+    if params.layers is None:
+        return
+    if params.layers > config.num_hidden_layers:
+        raise BackboneError(
+            f"`{params.name}` has {config.num_hidden_layers} layers; {params.layers} were asked for",
+            where="backbone.layers",
+            do=f"set backbone.layers to {config.num_hidden_layers} or less, or null for all",
+        )
+    config.num_hidden_layers = params.layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[: params.layers]
+
+
+def _refuse_incomplete(params: BackboneParams, report: Mapping[str, Any]) -> None:
+    wrong = {kind: sorted(map(str, report.get(kind) or ())) for kind in ("missing_keys", "mismatched_keys")}
+    # A pooling layer sits behind the hidden states that are read, and many checkpoints come without one.
+    absent = [
+        key for key in wrong["missing_keys"] + wrong["mismatched_keys"] if not key.startswith("pooler.")
+    ]
+    if absent:
+        raise BackboneError(
+            f"{len(absent)} weights of `{params.name}` are not in its files, `{absent[0]}` for one",
+            where="backbone.name",
+            do="download the backbone again; it would run with random weights in their place",
+        )
+
+
+def _not_loaded(params: BackboneParams, error: Exception) -> BackboneError:
+    text = f"{type(error).__name__}: {error}"
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if "gated" in text.lower() or "401" in text or "403" in text:
+        do = f"accept the licence on the hub page of {params.name}, then `hf auth login` or set HF_TOKEN"
+    elif _local_folder(params.name) is None and params.name != "smollm2":
+        do = "check network and name, set HF_ENDPOINT to a mirror, or give a local folder with the same files"
+    else:
+        do = "check the folder: it needs config.json, *.safetensors and tokenizer.json, whole"
+    return BackboneError(f"the backbone `{params.name}` did not load: {first}", where="backbone.name", do=do)

@@ -1,0 +1,100 @@
+"""Say patches in the backbone's own vocabulary: attention from patches to prototypes."""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+KeysValues = tuple[Float[Tensor, "prototypes heads d_ff"], Float[Tensor, "prototypes heads d_ff"]]
+ROWS_AT_ONCE = 64  # prototypes drawn at a time when free ones are started: bounds memory, changes no number
+
+
+class Prototypes(nn.Module):
+    """`num_prototypes` vectors in the backbone's embedding space.
+
+    `vocabulary`: a linear map over the whole vocabulary, as published. `free`: the vectors themselves are the
+    weights, started from such a map; an embedding matrix of full rank reaches every set of vectors either way.
+    """
+
+    def __init__(
+        self,
+        num_prototypes: int,
+        embeddings: Float[Tensor, "vocabulary width"],
+        kind: Literal["free", "vocabulary"],
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        vocabulary = embeddings.shape[0]
+        if kind == "vocabulary":
+            mapping = nn.Linear(vocabulary, num_prototypes)
+            self.weight, self.bias = mapping.weight, mapping.bias
+        else:
+            self.vectors = nn.Parameter(_map_of_vocabulary(num_prototypes, embeddings))
+
+    def forward(
+        self, embeddings: Float[Tensor, "vocabulary width"] | None
+    ) -> Float[Tensor, "prototypes width"]:
+        """The prototypes, a function of weights alone: once a step in training, once an evaluation.
+
+        `embeddings` is read by the `vocabulary` kind alone.
+        """
+        if self.kind == "free" or embeddings is None:
+            return self.vectors
+        return torch.addmm(self.bias[:, None], self.weight, embeddings.to(self.weight.dtype))
+
+
+def _map_of_vocabulary(
+    num_prototypes: int, embeddings: Float[Tensor, "vocabulary width"]
+) -> Float[Tensor, "prototypes width"]:
+    """What a freshly started linear map over the vocabulary gives (torch's default start for nn.Linear)."""
+    table = embeddings.detach().float().cpu()
+    bound = 1 / math.sqrt(table.shape[0])
+    rows = []
+    for first in range(0, num_prototypes, ROWS_AT_ONCE):
+        weight = torch.empty(min(ROWS_AT_ONCE, num_prototypes - first), table.shape[0]).uniform_(
+            -bound, bound
+        )
+        rows.append(weight @ table)
+    bias = torch.empty(num_prototypes, 1).uniform_(-bound, bound)
+    return torch.cat(rows) + bias
+
+
+class Reprogramming(nn.Module):
+    """Multi-head attention with patches as queries and prototypes as keys and values.
+
+    Source: Time-LLM (Jin et al. 2024), equation 2.
+    """
+
+    def __init__(self, d_model: int, num_heads: int, d_ff: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads, self.d_ff = num_heads, d_ff
+        self.query = nn.Linear(d_model, d_ff * num_heads)
+        self.key = nn.Linear(width, d_ff * num_heads)
+        self.value = nn.Linear(width, d_ff * num_heads)
+        self.out = nn.Linear(d_ff * num_heads, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def keys_values(self, prototypes: Float[Tensor, "prototypes width"]) -> KeysValues:
+        """Keys and values of the prototypes; they do not depend on any window."""
+        shape = (prototypes.shape[0], self.num_heads, self.d_ff)
+        return self.key(prototypes).view(shape), self.value(prototypes).view(shape)
+
+    def attention(
+        self, patches: Float[Tensor, "batch patches d_model"], keys: Float[Tensor, "prototypes heads d_ff"]
+    ) -> Float[Tensor, "batch heads patches prototypes"]:
+        """How much each patch looks at each prototype, summing to one over the prototypes."""
+        batch, length, _ = patches.shape
+        queries = self.query(patches).view(batch, length, self.num_heads, self.d_ff)
+        scores = torch.einsum("blhe,she->bhls", queries, keys)
+        return torch.softmax(scores / math.sqrt(self.d_ff), dim=-1)
+
+    def forward(
+        self, patches: Float[Tensor, "batch patches d_model"], keys_values: KeysValues
+    ) -> Float[Tensor, "batch patches width"]:
+        """Patches as vectors in the backbone's embedding space."""
+        keys, values = keys_values
+        weights = self.dropout(self.attention(patches, keys))
+        mixed = torch.einsum("bhls,she->blhe", weights, values)
+        return self.out(mixed.flatten(-2))

@@ -1,0 +1,153 @@
+"""A trained model as a folder: `config.json`, `model.safetensors` (trainable weights alone), `scaler.json`.
+
+`config.json` is written last and holds the digests of the other two, so a folder is whole or recognisably torn.
+The frozen backbone is named there by its identity; its weights are never copied.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from timellm_pipeline.errors import ModelError
+from timellm_pipeline.parameters import (
+    BackboneParams,
+    DataParams,
+    EvaluationParams,
+    ModelParams,
+    PromptParams,
+    SplitParams,
+    WindowParams,
+)
+from timellm_pipeline.series.identity import digest_of_file
+from timellm_pipeline.series.scaling import Scaler
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from timellm_pipeline.model.backbone import BackboneSource
+    from timellm_pipeline.model.compute import Compute
+    from timellm_pipeline.model.timellm import TimeLLM
+
+FORMAT = 1
+WEIGHTS, SCALER, CONFIG = "model.safetensors", "scaler.json", "config.json"
+
+
+class ModelConfig(BaseModel):
+    """Everything that is needed to build the model again and to know what it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    format: int = FORMAT
+    package_version: str
+    training_id: str
+    content_id: str
+    data: DataParams
+    split: SplitParams
+    window: WindowParams
+    prompt: PromptParams
+    model: ModelParams
+    backbone: BackboneParams
+    evaluation: EvaluationParams
+    precision: str
+    backbone_identity: dict[str, Any]
+    description: str
+    channels: list[str]
+    frequency: str
+    parameters: dict[str, int]
+    best_step: int
+    validation_mse: float
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What training hands over to be saved: plain tensors on the CPU, not a module."""
+
+    config: ModelConfig
+    weights: "dict[str, Tensor]"
+    scaler: Scaler
+
+    def write(self, folder: Path) -> None:
+        """Write the three files into a new folder, the config with the others' digests last."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True)
+        save_file(self.weights, folder / WEIGHTS)
+        (folder / SCALER).write_text(self.scaler.model_dump_json(indent=2), encoding="utf-8")
+        digests = {name: digest_of_file(folder / name) for name in (WEIGHTS, SCALER)}
+        content = {**self.config.model_dump(mode="json"), "sha256": digests}
+        (folder / CONFIG).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model folder that has been read and found whole; the weights are loaded only when asked for."""
+
+    folder: Path
+    config: ModelConfig
+    scaler: Scaler
+
+    @classmethod
+    def read(cls, folder: Path) -> "SavedModel":
+        """Raises ModelError for a folder that is torn, changed, or of another format."""
+        problem = find_damage(folder)
+        if problem:
+            raise ModelError(problem, where=str(folder), do="use another version, or train or publish again")
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        del content["sha256"]
+        if content["format"] != FORMAT:
+            raise ModelError(
+                f"the model has format {content['format']}; this version reads {FORMAT}",
+                where=str(folder),
+                do="use the package version that wrote it (package_version in config.json)",
+            )
+        try:
+            config = ModelConfig.model_validate(content)
+            scaler = Scaler.model_validate_json((folder / SCALER).read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise ModelError(
+                f"config.json or scaler.json cannot be read: {error}",
+                where=str(folder),
+                do="use another version",
+            ) from error
+        return cls(folder, config, scaler)
+
+    def load(self, source: "BackboneSource", compute: "Compute") -> "TimeLLM":
+        """The model with its backbone, in evaluation mode on the device.
+
+        Raises BackboneError or ModelError when the backbone is missing or is another one than in training.
+        """
+        from safetensors.torch import load_file
+
+        from timellm_pipeline.model.timellm import TimeLLM
+
+        config = self.config
+        found = source.identity(config.backbone)
+        if found != config.backbone_identity:
+            raise ModelError(
+                f"the backbone `{config.backbone.name}` is not the one this model was trained with",
+                where=f"{self.folder}, backbone_identity",
+                do="put the same backbone files in place, or train again",
+            )
+        loaded = source.load(config.backbone, compute.backbone_dtype(config.backbone))
+        model = TimeLLM.around(config.window, config.prompt, config.model, loaded, config.description)
+        model.load_trainables(load_file(self.folder / WEIGHTS))
+        return model.to(compute.device).eval()
+
+
+def find_damage(folder: Path) -> str | None:
+    """What is wrong with a model folder's files, or None if they are whole."""
+    try:
+        digests = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["sha256"]
+    except FileNotFoundError:
+        return "config.json is missing"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "config.json cannot be read"
+    for name in (WEIGHTS, SCALER):
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if digest_of_file(folder / name) != digests.get(name):
+            return f"{name} is not the file that was written"
+    return None

@@ -1,0 +1,245 @@
+"""Time-LLM: forecast a window by speaking its patches to a frozen language model.
+
+    window [B, seq_len] -> instance normalisation -> patches [B, P, d_model]
+      -> reprogramming by prototypes [B, P, width] -> frozen backbone behind the prompt [B, P, width]
+      -> first d_ff units of each patch, flattened [B, d_ff * P] -> linear head [B, pred_len] -> denormalised
+
+Source: Jin et al., "Time-LLM: Time Series Forecasting by Reprogramming Large Language Models", ICLR 2024.
+docs/differences.md says where this departs from the published code, and why.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from timellm_pipeline.errors import ModelError, PromptError
+from timellm_pipeline.model.backbone import LoadedBackbone
+from timellm_pipeline.model.patches import PatchEmbedding
+from timellm_pipeline.model.prefix import (
+    LayerStates,
+    Road,
+    choose_road,
+    run_own,
+    run_patches,
+    run_plain,
+    run_shared,
+)
+from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
+from timellm_pipeline.model.reprogramming import KeysValues, Prototypes, Reprogramming
+from timellm_pipeline.model.upstream import from_upstream_names
+from timellm_pipeline.parameters import ModelParams, PromptParams, WindowParams
+
+EPSILON = 1e-5  # of the instance normalisation
+
+
+class TimeLLM(nn.Module):
+    """The trainable parts around a loaded backbone.
+
+    Args:
+        window, prompt, model: the parameter groups of those names.
+        backbone: the frozen language model, or None for the ablation without one (Tan et al. 2024).
+        tokenizer: its fast tokenizer.
+        description: what the prompt says of the series.
+
+    Raises:
+        PromptError: when prompt and patches are longer than the backbone has positions.
+        BackboneError: when the backbone's states depend on padding.
+    """
+
+    def __init__(
+        self,
+        window: WindowParams,
+        prompt: PromptParams,
+        model: ModelParams,
+        backbone: nn.Module | None,
+        tokenizer: Any = None,
+        description: str = "",
+    ) -> None:
+        super().__init__()
+        self.window, self.prompt, self.params, self.description = window, prompt, model, description
+        self.writer: PromptWriter | None = None
+        self.road: Road = "plain"
+        if backbone is None:
+            width, embeddings = model.d_ff, torch.randn(model.num_prototypes, model.d_ff)
+        else:
+            embeddings = _word_embeddings(backbone)
+            width = embeddings.shape[1]
+            self.writer = PromptWriter(tokenizer, prompt, window, description)
+            self.road = choose_road(backbone, type(backbone).__name__)
+            _refuse_long_prompt(self.writer, window, backbone)
+        if model.d_ff > width:
+            raise ModelError(
+                f"the head reads the first {model.d_ff} hidden units; the backbone has {width}",
+                where="model.d_ff",
+                do=f"lower model.d_ff to {width} or less",
+            )
+        self.patch_embedding = PatchEmbedding(window.patch_len, window.stride, model.d_model, model.dropout)
+        self.prototypes = Prototypes(
+            model.num_prototypes, embeddings, "free" if backbone is None else model.prototypes
+        )
+        self.reprogramming = Reprogramming(model.d_model, model.num_heads, model.d_ff, width, model.dropout)
+        # Before the linear layer: after it, as in the published code, dropout would blank forecast steps themselves.
+        self.head_dropout = nn.Dropout(model.dropout)
+        self.head = nn.Linear(model.d_ff * window.patches_per_window, window.pred_len)
+        self.backbone = backbone
+        if backbone is not None:
+            backbone.requires_grad_(False)
+        self._shared: tuple[Any, LayerStates] | None = None
+        self._prototype_states: tuple[Any, KeysValues] | None = None
+        self.train(self.training)
+
+    @classmethod
+    def around(
+        cls,
+        window: WindowParams,
+        prompt: PromptParams,
+        model: ModelParams,
+        loaded: LoadedBackbone,
+        description: str,
+    ) -> "TimeLLM":
+        """A fresh model around a loaded backbone."""
+        return cls(window, prompt, model, loaded.model, loaded.tokenizer, description)
+
+    def train(self, mode: bool = True) -> "TimeLLM":
+        """Training mode for the trainable parts alone: the frozen backbone never drops anything."""
+        super().train(mode)
+        if self.backbone is not None:
+            self.backbone.eval()
+        return self
+
+    def trainables(self) -> dict[str, nn.Parameter]:
+        """The weights that training changes, by name; the backbone's are not among them."""
+        return {name: weight for name, weight in self.named_parameters() if not name.startswith("backbone.")}
+
+    def load_trainables(self, weights: dict[str, Tensor]) -> None:
+        """Put saved weights in place. Raises ModelError naming the weights that are missing, extra or misshapen."""
+        own = self.trainables()
+        problems = [f"`{name}` is missing" for name in own.keys() - weights.keys()]
+        problems += [f"`{name}` is unknown" for name in weights.keys() - own.keys()]
+        problems += [
+            f"`{name}` is {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
+            for name in own.keys() & weights.keys()
+            if own[name].shape != weights[name].shape
+        ]
+        if problems:
+            raise ModelError(
+                f"the saved weights do not fit this model: {'; '.join(sorted(problems))}",
+                where="trainable weights",
+                do="load them with the parameters they were trained with",
+            )
+        with torch.no_grad():
+            for name, weight in own.items():
+                weight.copy_(weights[name])
+
+    def load_upstream_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Put a checkpoint of the published code in place (needs `model.prototypes: vocabulary`).
+
+        Raises ModelError naming the weights that are missing, unknown or of another shape.
+        """
+        self.load_trainables(from_upstream_names(state))
+
+    def prompts_for(self, windows: Float[np.ndarray, "batch seq_len"]) -> PromptTokens | None:
+        """The prompt tokens of a batch, made on the CPU; None without a language model."""
+        return None if self.writer is None else self.writer.tokens(windows)
+
+    def forward(
+        self, x: Float[Tensor, "batch seq_len"], prompts: PromptTokens | None = None
+    ) -> Float[Tensor, "batch pred_len"]:
+        """Forecasts in scaled units, each a function of its own window alone.
+
+        Args:
+            x: windows in scaled units.
+            prompts: their prompt tokens if made ahead (`prompts_for`), else they are made here.
+        """
+        if prompts is None:
+            prompts = self.prompts_for(x.detach().float().cpu().numpy())
+        mean = x.mean(dim=1, keepdim=True)
+        deviation = torch.sqrt(x.var(dim=1, keepdim=True, unbiased=False) + EPSILON)
+        patches = self.patch_embedding((x - mean) / deviation)  # (B, P, d_model)
+        words = self.reprogramming(patches, self._keys_values())  # (B, P, width)
+        hidden = self._behind_prompt(words, prompts)[..., : self.params.d_ff].float()  # (B, P, d_ff)
+        flat = hidden.transpose(1, 2).flatten(1)  # unit by unit, patches within, as published
+        return self.head(self.head_dropout(flat)).float() * deviation + mean
+
+    def _behind_prompt(self, words: Tensor, prompts: PromptTokens | None) -> Tensor:
+        """The backbone's last states of the patch tokens; the tokens themselves without a language model."""
+        if self.backbone is None or self.writer is None:
+            return words
+        assert prompts is not None
+        weight = _word_embeddings(self.backbone)
+        prompts = prompts.to(weight.device)
+        words = words.to(weight.dtype)
+        shared_ids = torch.tensor([self.writer.shared_ids[: prompts.num_shared]], device=weight.device)
+        if self.road == "plain":
+            batch = words.shape[0]
+            ids = torch.cat([shared_ids.expand(batch, -1), prompts.ids], dim=1)
+            mask = torch.cat([prompts.mask.new_ones(batch, prompts.num_shared), prompts.mask], dim=1)
+            return run_plain(self.backbone, ids, mask, words)
+        states, mask = run_own(
+            self.backbone, self._shared_states(prompts.num_shared), prompts.ids, prompts.mask
+        )
+        return run_patches(self.backbone, states, mask, words)
+
+    def _shared_states(self, num_shared: int) -> LayerStates:
+        """Keys and values of the shared part: run once for each device and type, cut where less is shared."""
+        assert self.backbone is not None and self.writer is not None
+        weight = _word_embeddings(self.backbone)
+        key = (weight.device, weight.dtype, _autocast_dtype(weight.device))
+        if self._shared is None or self._shared[0] != key:
+            ids = torch.tensor([self.writer.shared_ids], device=weight.device)
+            self._shared = (key, run_shared(self.backbone, ids))
+        states = self._shared[1]
+        if num_shared == len(self.writer.shared_ids):
+            return states
+        return [(keys[:, :, :num_shared], values[:, :, :num_shared]) for keys, values in states]
+
+    def _keys_values(self) -> KeysValues:
+        """Prototypes as keys and values: made each step in training, once while weights stay as they are otherwise."""
+        if torch.is_grad_enabled():
+            return self._make_keys_values()
+        weights = [*self.prototypes.parameters(), *self.reprogramming.parameters()]
+        key = (
+            _autocast_dtype(weights[0].device),
+            [(weight.data_ptr(), weight._version) for weight in weights],
+        )
+        if self._prototype_states is None or self._prototype_states[0] != key:
+            self._prototype_states = (key, self._make_keys_values())
+        return self._prototype_states[1]
+
+    def _make_keys_values(self) -> KeysValues:
+        embeddings = None if self.backbone is None else _word_embeddings(self.backbone)
+        return self.reprogramming.keys_values(self.prototypes(embeddings))
+
+
+def count_parameters(model: TimeLLM) -> dict[str, int]:
+    """Numbers of `trainable` and `frozen` weights."""
+    trainable = sum(weight.numel() for weight in model.trainables().values())
+    return {
+        "trainable": trainable,
+        "frozen": sum(weight.numel() for weight in model.parameters()) - trainable,
+    }
+
+
+def _word_embeddings(backbone: nn.Module) -> Tensor:
+    weight: Tensor = backbone.get_input_embeddings().weight  # type: ignore[operator]
+    return weight
+
+
+def _autocast_dtype(device: torch.device) -> torch.dtype | None:
+    return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+
+
+def _refuse_long_prompt(writer: PromptWriter, window: WindowParams, backbone: nn.Module) -> None:
+    positions = getattr(backbone.config, "max_position_embeddings", None)
+    needed = writer.longest_probe + window.patches_per_window
+    if positions is not None and needed > positions:
+        raise PromptError(
+            f"prompt ({writer.longest_probe} tokens) and patches ({window.patches_per_window}) need {needed} "
+            f"positions; the backbone has {positions}",
+            where="prompt.description, window.stride",
+            do="shorten prompt.description, or raise window.stride so that a window has fewer patches",
+        )

@@ -1,0 +1,26 @@
+"""Parameter groups: one file a group, parsed once at the door, frozen inside."""
+
+from timellm_pipeline.parameters.backbone import BackboneParams
+from timellm_pipeline.parameters.data import DataParams
+from timellm_pipeline.parameters.evaluation import EvaluationParams
+from timellm_pipeline.parameters.group import Group
+from timellm_pipeline.parameters.model import ModelParams
+from timellm_pipeline.parameters.prompt import PromptParams
+from timellm_pipeline.parameters.root import Parameters, parse_parameters
+from timellm_pipeline.parameters.split import SplitParams
+from timellm_pipeline.parameters.training import TrainingParams
+from timellm_pipeline.parameters.window import WindowParams
+
+__all__ = [
+    "BackboneParams",
+    "DataParams",
+    "EvaluationParams",
+    "Group",
+    "ModelParams",
+    "Parameters",
+    "PromptParams",
+    "SplitParams",
+    "TrainingParams",
+    "WindowParams",
+    "parse_parameters",
+]

@@ -1,0 +1,23 @@
+"""Which frozen language model stands behind the forecasts."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from timellm_pipeline.parameters.group import Group
+
+
+class BackboneParams(Group):
+    """`backbone`: the frozen language model."""
+
+    name: str = Field(default="smollm2", min_length=1)
+    """`smollm2` (from its Python package), a hub id, a local folder, or `none` for no language model at all."""
+
+    layers: int | None = Field(default=None, ge=1)
+    """Use the first so many layers; null uses all. More than the model has is an error."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Type of the frozen weights; `auto` follows `training.precision`: float32 on a CPU."""
+
+    revisions: dict[str, str] = Field(default_factory=dict)
+    """Commit of each hub id that may be used, so that the same name is the same model tomorrow."""

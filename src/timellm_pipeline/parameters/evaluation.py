@@ -1,0 +1,21 @@
+"""How forecasts are scored."""
+
+from pydantic import Field
+
+from timellm_pipeline.parameters.group import Group
+
+
+class EvaluationParams(Group):
+    """`evaluation`: windows and batches of validation and test."""
+
+    batch_size: int = Field(default=64, ge=1)
+    """Windows in a batch of validation and test; it changes speed and memory, never a result."""
+
+    validation_step: int = Field(default=1, ge=1)
+    """Rows between the starts of neighbouring validation windows of a channel."""
+
+    test_step: int = Field(default=1, ge=1)
+    """Rows between the starts of neighbouring test windows of a channel."""
+
+    season: int | None = Field(default=None, ge=1)
+    """Rows in a season for the seasonal-naive baseline; null takes it from the frequency (hourly: 24)."""

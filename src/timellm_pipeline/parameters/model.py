@@ -1,0 +1,30 @@
+"""The trainable parts of Time-LLM."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from timellm_pipeline.parameters.group import Group
+
+
+class ModelParams(Group):
+    """`model`: what is trained."""
+
+    prototypes: Literal["free", "vocabulary"] = "free"
+    """`vocabulary`: a linear map over the backbone's whole vocabulary gives the prototypes (published; 31 to 128
+    million weights). `free`: the prototypes are the weights, started from such a map."""
+
+    num_prototypes: int = Field(default=1000, ge=1)
+    """Vectors in the backbone's embedding space that patches attend to."""
+
+    d_model: int = Field(default=16, ge=1)
+    """Width of a patch embedding."""
+
+    d_ff: int = Field(default=32, ge=1)
+    """Width of an attention head, and how many of the backbone's hidden units the head reads."""
+
+    num_heads: int = Field(default=8, ge=1)
+    """Attention heads of the reprogramming layer."""
+
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of patch embeddings, attention weights and head inputs that is dropped in training."""

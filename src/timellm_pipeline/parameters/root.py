@@ -1,0 +1,102 @@
+"""All groups together: unknown keys, and relations that no single group can see.
+
+Kedro checks each group by the type of a node's argument, but accepts a misspelt top-level key without a word
+and cannot compare two groups. So a hook parses everything here first, before any node runs.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from timellm_pipeline.errors import ParameterError
+from timellm_pipeline.parameters.backbone import BackboneParams
+from timellm_pipeline.parameters.data import DataParams
+from timellm_pipeline.parameters.evaluation import EvaluationParams
+from timellm_pipeline.parameters.group import Group
+from timellm_pipeline.parameters.model import ModelParams
+from timellm_pipeline.parameters.prompt import PromptParams
+from timellm_pipeline.parameters.split import SplitParams
+from timellm_pipeline.parameters.training import TrainingParams
+from timellm_pipeline.parameters.window import WindowParams
+
+GROUP_MODELS: dict[str, type[Group]] = {
+    "data": DataParams,
+    "split": SplitParams,
+    "window": WindowParams,
+    "backbone": BackboneParams,
+    "prompt": PromptParams,
+    "model": ModelParams,
+    "training": TrainingParams,
+    "evaluation": EvaluationParams,
+}
+
+
+class Parameters(Group):
+    """Every parameter group, and the three paths that `--params` may set."""
+
+    data: DataParams = DataParams()
+    split: SplitParams = SplitParams()
+    window: WindowParams = WindowParams()
+    backbone: BackboneParams = BackboneParams()
+    prompt: PromptParams = PromptParams()
+    model: ModelParams = ModelParams()
+    training: TrainingParams = TrainingParams()
+    evaluation: EvaluationParams = EvaluationParams()
+
+    raw_csv: str | None = None
+    """Path of the raw series; the catalog reads it."""
+
+    data_root: str | None = None
+    """Folder of all data sets; the catalog reads it."""
+
+    checkpoint_root: str | None = None
+    """Folder of the step checkpoints; the catalog reads it."""
+
+    @model_validator(mode="after")
+    def _steps_are_reached(self) -> "Parameters":
+        training = self.training
+        if training.max_steps is not None and training.accumulate > training.max_steps:
+            raise ValueError(
+                f"training.accumulate {training.accumulate} is more than training.max_steps {training.max_steps}: "
+                "not one full update would be made"
+            )
+        return self
+
+
+def parse_parameters(raw: Mapping[str, Any]) -> Parameters:
+    """All groups as frozen models. Raises ParameterError that names every problem at once."""
+    try:
+        return Parameters.model_validate(dict(raw))
+    except ValidationError as error:
+        problems = [_sentence(detail) for detail in error.errors()]
+    count = "1 parameter is" if len(problems) == 1 else f"{len(problems)} parameters are"
+    raise ParameterError(
+        f"{count} wrong: " + "; ".join(problems),
+        where="parameters (conf/base/parameters.yml, the environment's parameters.yml, --params)",
+        do="mend the value; conf/base/parameters.yml explains each one",
+    )
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    """One problem as `group.name: what is wrong`, with the nearest name where a key is unknown."""
+    path = [str(part) for part in detail["loc"]]
+    name = ".".join(path) or "parameters"
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"did you mean `{'.'.join([*path[:-1], near[0]])}`?" if near else f"known: {', '.join(known)}"
+        return f"`{name}` is not a parameter; {hint}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return f"`{name}`: {message}" if path else message
+    return f"`{name}` is {detail['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Parameters
+    for part in path:
+        model = GROUP_MODELS[part]
+    return list(model.model_fields)

@@ -1,0 +1,63 @@
+"""How long, how fast and how safely the model is trained."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from timellm_pipeline.parameters.group import Group
+
+
+class TrainingParams(Group):
+    """`training`: all counts are in steps (= iterations: one batch through the model) unless said otherwise."""
+
+    batch_size: int = Field(default=32, ge=1)
+    """Windows in a batch."""
+
+    save_steps: int = Field(default=500, ge=1)
+    """A checkpoint every so many steps."""
+
+    validate_steps: int | None = Field(default=None, ge=1)
+    """A validation every so many steps; null: at the end of each epoch. One always runs at the end."""
+
+    log_steps: int = Field(default=50, ge=1)
+    """A row of the history (and a log line where there is no terminal) every so many steps."""
+
+    keep_checkpoints: int = Field(default=3, ge=2)
+    """Newest checkpoints that are kept, besides the best one."""
+
+    max_epochs: int = Field(default=10, ge=1)
+    """Epochs at most."""
+
+    max_steps: int | None = Field(default=None, ge=1)
+    """Steps at most; null: as `max_epochs` says."""
+
+    accumulate: int = Field(default=1, ge=1)
+    """Steps to one update of the weights."""
+
+    num_workers: int = Field(default=0, ge=0)
+    """Processes that prepare batches beside the training one. They change speed, never results."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Adam's peak learning rate."""
+
+    schedule: Literal["cosine", "constant", "halving"] = "cosine"
+    """`cosine`: short warm-up, then down to nothing; `constant`; `halving`: halved each epoch after the second,
+    which is what the published code does under its default settings."""
+
+    patience: int = Field(default=3, ge=1)
+    """Validations without a better one after which training stops."""
+
+    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 where the device has it natively, fp16 on an older GPU, no (float32) on a CPU."""
+
+    seed: int = Field(default=2021, ge=0)
+    """Start of every random choice: initial weights, order of windows, dropout."""
+
+    deterministic: bool = False
+    """Only deterministic kernels on a GPU (slower). On a CPU training is deterministic anyway."""
+
+    resume: Literal["auto", "exact"] = "auto"
+    """`auto`: go on from a checkpoint of another package version and say so; `exact`: refuse."""
+
+    force: bool = False
+    """Train again although this training has finished. An unfinished run is resumed all the same."""

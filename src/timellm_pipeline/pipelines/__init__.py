@@ -1,0 +1,1 @@
+"""Thin pipelines: nodes name and call what the rooms under them do."""

@@ -1,0 +1,5 @@
+"""Raw CSV to window index and run plan."""
+
+from timellm_pipeline.pipelines.data.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

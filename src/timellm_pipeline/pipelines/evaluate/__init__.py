@@ -1,0 +1,5 @@
+"""A trained model to test metrics and pictures."""
+
+from timellm_pipeline.pipelines.evaluate.pipeline import create_pipeline, create_settings_pipeline
+
+__all__ = ["create_pipeline", "create_settings_pipeline"]

@@ -1,0 +1,1 @@
+"""From rows to windows, with numpy and pandas alone."""

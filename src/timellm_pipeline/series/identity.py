@@ -1,0 +1,58 @@
+"""Digests that tell whether two things are the same."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from timellm_pipeline.parameters import EvaluationParams, WindowParams
+from timellm_pipeline.series.borders import Borders
+
+
+def digest_of(facts: Any) -> str:
+    """sha256 of a JSON-able value, the same whatever order its keys were written in."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of_frame(frame: pd.DataFrame) -> str:
+    """sha256 over a frame's column names and values, whatever file it came from."""
+    digest = hashlib.sha256()
+    for name in frame.columns:
+        column = frame[name]
+        digest.update(f"{name}\0".encode())
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            digest.update("\0".join(map(str, column.cat.categories)).encode())
+            column = column.cat.codes
+        values = column.to_numpy()
+        if values.dtype.kind == "M":
+            values = values.astype("datetime64[ns]").astype(np.int64)
+        digest.update(f"{values.dtype.str}{values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def data_identity(
+    series: pd.DataFrame, borders: Borders, window: WindowParams, evaluation: EvaluationParams
+) -> str:
+    """The data id: one name for everything that scaler, scaled values and window index are made from.
+
+    It is known before they are, so that each of them carries it, and data sets of two runs are never mixed.
+    """
+    return digest_of(
+        {
+            "series": digest_of_frame(series),
+            "borders": borders.model_dump(),
+            "window": window.model_dump(include={"seq_len", "pred_len", "window_step", "features", "target"}),
+            "evaluation": evaluation.model_dump(include={"validation_step", "test_step"}),
+        }
+    )

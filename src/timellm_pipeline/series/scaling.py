@@ -1,0 +1,55 @@
+"""Scaled units: each channel less its training mean, over its training standard deviation."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict
+
+from timellm_pipeline.series.borders import Borders
+
+
+class Scaler(BaseModel):
+    """Mean and standard deviation a channel, from training rows only; saved as JSON beside every model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data_id: str
+    channels: list[str]
+    mean: list[float]
+    std: list[float]
+    rows: tuple[int, int]
+
+    def scale(self, values: Float[np.ndarray, "rows channels"]) -> Float[np.ndarray, "rows channels"]:
+        """Original units to scaled units."""
+        return (values - np.asarray(self.mean)) / np.asarray(self.std)
+
+    def unscale(self, values: np.ndarray, channel: np.ndarray) -> np.ndarray:
+        """Scaled units [windows, horizon] back to original units; `channel` [windows] numbers the channels."""
+        return values * np.asarray(self.std)[channel, None] + np.asarray(self.mean)[channel, None]
+
+
+def fit_scaler(series: pd.DataFrame, channels: list[str], borders: Borders, data_id: str) -> Scaler:
+    """Mean and (population) standard deviation of each channel over the training rows.
+
+    A constant channel has no spread to divide by; its standard deviation counts as 1, so it stays finite.
+    """
+    first, last = borders.train
+    values = series[channels].iloc[first:last].to_numpy(dtype=np.float64)
+    std = values.std(axis=0)
+    std[std == 0] = 1.0
+    return Scaler(
+        data_id=data_id,
+        channels=channels,
+        mean=values.mean(axis=0).tolist(),
+        std=std.tolist(),
+        rows=borders.train,
+    )
+
+
+def scale_series(series: pd.DataFrame, scaler: Scaler) -> pd.DataFrame:
+    """The scaled channels as float32 behind `date`, with the series' facts and the data id in `attrs`."""
+    scaled = scaler.scale(series[scaler.channels].to_numpy(dtype=np.float64)).astype(np.float32)
+    frame = pd.DataFrame(scaled, columns=scaler.channels)
+    frame.insert(0, "date", series["date"].to_numpy())
+    frame.attrs = {**series.attrs, "data_id": scaler.data_id}
+    return frame

@@ -1,0 +1,1 @@
+"""The loop, its order, its checkpoints and its end. No Kedro here."""

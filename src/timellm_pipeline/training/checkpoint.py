@@ -1,0 +1,241 @@
+"""Step checkpoints: written beside, synced, published by one rename, pruned only afterwards, verified on the way back.
+
+    <root>/<training id>/
+        run.json                 what this training is, to tell it from other runs in the root
+        history.csv              the live history, to be watched
+        step-000001000/          trainable.safetensors  state.pt  history.csv  manifest.json (digests of the others)
+        finished.json            the training is over: which step is best, and why it stopped
+
+Written by hand because none of the libraries that were tried gives exact resume, publication in one step and
+detection of damage together: see docs/architecture.md.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.series.identity import digest_of_file
+from timellm_pipeline.training.files import publish_folder, remove_folder, sync_file, sync_folder, write_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+WEIGHTS, STATE, HISTORY, MANIFEST = "trainable.safetensors", "state.pt", "history.csv", "manifest.json"
+LEAST_KEPT = 2  # with one, a checkpoint damaged while it was written would be the only one
+SPARE = 1.05  # room asked for beyond the expected bytes
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A published checkpoint whose files matched their digests when it was found."""
+
+    folder: Path
+    step: int
+    content: dict[str, Any]
+
+    def weights(self) -> "dict[str, Tensor]":
+        """The trainable weights, on the CPU."""
+        from safetensors.torch import load_file
+
+        return load_file(self.folder / WEIGHTS)
+
+    def state(self) -> dict[str, Any]:
+        """Optimizer, scaler, random states and the run's counters. Nothing is unpickled."""
+        import torch
+
+        state: dict[str, Any] = torch.load(self.folder / STATE, weights_only=True, map_location="cpu")
+        return state
+
+    def history(self) -> str:
+        """The history up to this step, as CSV."""
+        return (self.folder / HISTORY).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The checkpoints of one training id."""
+
+    folder: Path
+    training_id: str
+
+    @property
+    def live_history(self) -> Path:
+        """The history file that grows while training runs."""
+        return self.folder / HISTORY
+
+    def open(self, facts: Mapping[str, Any]) -> None:
+        """Make the folder and write down what this training is."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / "run.json").exists():
+                write_whole(self.folder / "run.json", _json(facts))
+        except OSError as error:
+            raise CheckpointError(
+                f"checkpoints cannot be written: {error.strerror or error}",
+                where=str(self.folder),
+                do="give a folder that can be written: --params checkpoint_root=PATH",
+            ) from error
+
+    def refuse_too_little_room(self, checkpoint_bytes: int, count: int) -> None:
+        """Raises CheckpointError when the drive has less room than `count` checkpoints need."""
+        present = sum(1 for _ in self._published())
+        needed = int(checkpoint_bytes * max(count - present, 1) * SPARE)
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise CheckpointError(
+                f"{_mib(free)} are free; {count} checkpoints of {_mib(checkpoint_bytes)} need {_mib(needed)} more",
+                where=str(self.folder),
+                do="make room, lower training.keep_checkpoints, or set --params checkpoint_root=PATH",
+            )
+
+    def save(
+        self,
+        step: int,
+        weights: "Mapping[str, Tensor]",
+        state: Mapping[str, Any],
+        history: str,
+        *,
+        content: Mapping[str, Any],
+        keep: int,
+        best_step: int | None,
+    ) -> Path:
+        """Publish step-<step>; afterwards remove older ones beyond `keep`, never the best one.
+
+        Raises CheckpointError when it cannot be written, with what was needed; older checkpoints stay whole.
+        """
+        import torch
+        from safetensors.torch import save_file
+
+        final, partial = self._place(step), self.folder / f".partial-{step:09d}-{os.getpid()}"
+        remove_folder(partial)
+        try:
+            partial.mkdir()
+            save_file(
+                {name: weight.detach().cpu().contiguous() for name, weight in weights.items()},
+                partial / WEIGHTS,
+            )
+            torch.save(dict(state), partial / STATE)
+            (partial / HISTORY).write_text(history, encoding="utf-8", newline="\n")
+            digests = {path.name: digest_of_file(path) for path in sorted(partial.iterdir())}
+            manifest = {"format": FORMAT, "step": step, "content": dict(content), "sha256": digests}
+            (partial / MANIFEST).write_bytes(_json(manifest))
+            for path in partial.iterdir():
+                sync_file(path)
+            sync_folder(partial)
+            publish_folder(partial, final)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            size = sum(path.stat().st_size for path in partial.glob("*")) if partial.exists() else 0
+            remove_folder(partial)
+            raise CheckpointError(
+                f"the checkpoint of step {step:,} was not written ({size:,} bytes of it were): {error}",
+                where=str(self.folder),
+                do="make room or mend the drive, then run the same command again: older checkpoints are whole",
+            ) from error
+        self._prune(keep, best_step)
+        return final
+
+    def newest(self) -> Checkpoint | None:
+        """The newest whole checkpoint; damaged ones are named in the log and passed over."""
+        for path in self._published():
+            try:
+                return self.read(path)
+            except CheckpointError as error:
+                log.warning("checkpoint %s is passed over: %s; trying the one before", path.name, error.what)
+        return None
+
+    def at(self, step: int) -> Checkpoint:
+        """The checkpoint of one step. Raises CheckpointError when it is absent or damaged."""
+        return self.read(self._place(step))
+
+    def read(self, path: Path) -> Checkpoint:
+        """A checkpoint folder, every file held against its digest. Raises CheckpointError saying what is wrong."""
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            found, step, digests = manifest["format"], int(manifest["step"]), dict(manifest["sha256"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _unusable(path, f"its {MANIFEST} cannot be read ({type(error).__name__})") from error
+        if found != FORMAT:
+            raise _unusable(path, f"it has format {found}; this version reads {FORMAT}")
+        for name in (WEIGHTS, STATE, HISTORY):
+            try:
+                whole = digest_of_file(path / name) == digests.get(name)
+            except OSError as error:
+                raise _unusable(path, f"{name} cannot be read ({error.strerror})") from error
+            if not whole:
+                raise _unusable(path, f"{name} is not what was written")
+        return Checkpoint(path, step, dict(manifest.get("content", {})))
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        """Write the finished marker."""
+        write_whole(self.folder / "finished.json", _json(facts))
+
+    def finished(self) -> dict[str, Any] | None:
+        """What `finish` wrote, or None while training is not over. A torn marker counts as none."""
+        try:
+            facts: dict[str, Any] = json.loads((self.folder / "finished.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return facts
+
+    def unfinish(self) -> None:
+        """Take the finished marker away, and the checkpoints with it, to train from the start again."""
+        (self.folder / "finished.json").unlink(missing_ok=True)
+        for path in self._published():
+            remove_folder(path)
+
+    def _place(self, step: int) -> Path:
+        return self.folder / f"step-{step:09d}"
+
+    def _published(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*"), reverse=True)
+
+    def _prune(self, keep: int, best_step: int | None) -> None:
+        protected = self._place(best_step) if best_step is not None else None
+        for old in self._published()[max(keep, LEAST_KEPT) :]:
+            if old != protected:
+                remove_folder(old)
+        for pattern in (".partial-*", ".gone-*", ".old-*"):
+            for stale in self.folder.glob(pattern):
+                remove_folder(stale)
+
+
+@dataclass(frozen=True)
+class CheckpointStore:
+    """The handle behind the catalog entry `step_checkpoints`: all runs under one root."""
+
+    root: Path
+
+    def run(self, training_id: str) -> RunFolder:
+        """The folder of one training id."""
+        return RunFolder(self.root / training_id, training_id)
+
+    def newest_other(self, training_id: str) -> tuple[str, dict[str, Any]] | None:
+        """Training id and facts of the newest other run, to tell what differs from it."""
+        others = [path for path in self.root.glob("*/run.json") if path.parent.name != training_id]
+        for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+            try:
+                return path.parent.name, json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+        return None
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False).encode()
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"
+
+
+def _unusable(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(what, where=str(path), do="use another checkpoint, or train again")

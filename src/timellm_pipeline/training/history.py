@@ -1,0 +1,80 @@
+"""The history of a run: one row every `log_steps` steps and at each validation, as CSV that grows while it runs."""
+
+import io
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One row. `loss` is the mean training loss (MSE, scaled) since the row before; times and memory are this machine's.
+
+    Attributes:
+        seconds_per_step: mean since the row before, validation not counted.
+        peak_memory_mib: largest memory so far: of the GPU, or of the process.
+        skipped_updates: updates skipped so far because fp16 overflowed.
+    """
+
+    step: int
+    epoch: int
+    loss: float
+    validation_mse: float | None
+    learning_rate: float
+    skipped_updates: int
+    seconds_per_step: float
+    peak_memory_mib: float
+
+
+TIME_COLUMNS = ("seconds_per_step", "peak_memory_mib")
+HEADER = ",".join(field.name for field in fields(HistoryRow)) + "\n"
+
+
+class History:
+    """The rows so far, in memory and in a live file that people may watch."""
+
+    def __init__(self, live: Path, text: str = "") -> None:
+        self.live, self.text = live, text or HEADER
+        self.live.write_text(self.text, encoding="utf-8", newline="\n")
+        self._since, self._steps = time.perf_counter(), 0
+
+    def count_step(self) -> None:
+        """One more step since the last row."""
+        self._steps += 1
+
+    def seconds_per_step(self) -> float:
+        """Mean seconds of the steps since the last row."""
+        return (time.perf_counter() - self._since) / max(self._steps, 1)
+
+    def append(self, row: HistoryRow) -> None:
+        """Add a row to the text and to the live file."""
+        values = [getattr(row, field.name) for field in fields(HistoryRow)]
+        line = ",".join("" if value is None else repr(value) for value in values) + "\n"
+        self.text += line
+        with self.live.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(line)
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """Begin to measure the next row's steps now."""
+        self._since, self._steps = time.perf_counter(), 0
+
+
+def read_history(text: str) -> pd.DataFrame:
+    """The rows as a frame."""
+    return pd.read_csv(io.StringIO(text))
+
+
+def peak_memory_mib() -> float:
+    """Largest memory so far in MiB: of the GPU where there is one, else of this process."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
