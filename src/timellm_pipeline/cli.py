@@ -53,9 +53,7 @@ class _HideKedrosPage(logging.Filter):
 
 
 def _write_to_log_file(error: BaseException) -> None:
-    record = log.makeRecord(
-        log.name, logging.ERROR, __file__, 0, "".join(traceback.format_exception(error)), (), None
-    )
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, "".join(traceback.format_exception(error)), (), None)
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)

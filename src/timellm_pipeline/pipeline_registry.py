@@ -12,12 +12,7 @@ from timellm_pipeline.pipelines.train.pipeline import create_record_pipeline
 
 def register_pipelines() -> dict[str, Pipeline]:
     """`data`, `train` (raw CSV to evaluation), `evaluate` (a trained model), and `__default__`, which is `train`."""
-    whole = (
-        data.create_pipeline()
-        + train.create_pipeline()
-        + evaluate.create_pipeline()
-        + create_record_pipeline()
-    )
+    whole = data.create_pipeline() + train.create_pipeline() + evaluate.create_pipeline() + create_record_pipeline()
     return {
         "data": data.create_pipeline(),
         "train": whole,

@@ -73,7 +73,7 @@ class RawSeriesDataset(AbstractDataset[None, pd.DataFrame]):
                 fname=self.path.name,
                 path=self.path.parent,
             )
-        except Exception as error:  # noqa: expected: every network library below pooch raises its own
+        except Exception as error:  # every network library below pooch raises its own
             raise SeriesError(
                 f"the file is not there and could not be fetched from {fetch['url']}: {error}",
                 where=str(self.path),

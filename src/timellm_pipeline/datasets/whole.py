@@ -67,9 +67,7 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
         path = Path(self._get_load_path())
         damage = self.find_damage(path) if path.exists() else "it is not there"
         if damage:
-            raise DatasetError(
-                f"version {path.parent.name} of {self._filepath.name} cannot be used: {damage}"
-            )
+            raise DatasetError(f"version {path.parent.name} of {self._filepath.name} cannot be used: {damage}")
         return self.read(path)
 
     def save(self, data: Saved) -> None:
@@ -98,9 +96,7 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
         """Paths of all versions, newest first. Kedro's own glob would stumble over brackets in a folder's name."""
         root = Path(self._filepath)
         folders = root.iterdir() if root.is_dir() else ()
-        return sorted(
-            (str(f / self._filepath.name) for f in folders if not f.name.startswith(".")), reverse=True
-        )
+        return sorted((str(f / self._filepath.name) for f in folders if not f.name.startswith(".")), reverse=True)
 
     def _exists_whole(self, path: str) -> bool:
         if not Path(path).exists():

@@ -1,5 +1,6 @@
 """Forecasts that cost nothing: a language model has to beat them to be worth its electricity."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from timellm_pipeline.series.windows import Windows
 
 PENALTIES = (1e-1, 1e1, 1e2, 1e3, 1e4)  # times the windows' own scale; the validation windows choose
 CHUNK = 4096
+
+Forecast = Callable[[np.ndarray], np.ndarray]  # windows [batch, seq_len] to [batch, pred_len]
 
 
 def naive(x: Float[np.ndarray, "batch seq_len"], pred_len: int) -> Float[np.ndarray, "batch pred_len"]:
@@ -63,7 +66,7 @@ def fit_linear(train: Windows, validation: Windows) -> LinearForecast:
     return best[1]
 
 
-def score(forecast: "LinearForecast", windows: Windows) -> ErrorSums:
+def score(forecast: Forecast, windows: Windows) -> ErrorSums:
     """Errors of a forecast over every window."""
     sums = ErrorSums(len(windows.names), windows.pred_len)
     for first in range(0, len(windows), CHUNK):

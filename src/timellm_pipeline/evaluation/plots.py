@@ -35,9 +35,7 @@ def plot_history(history: pd.DataFrame) -> go.Figure:
     )
     validated = history.dropna(subset="validation_mse")
     steps, errors = validated["step"].tolist(), validated["validation_mse"].tolist()
-    figure.add_scatter(
-        x=steps, y=errors, name="validation MSE", mode="lines+markers", line_color=COLORS["timellm"]
-    )
+    figure.add_scatter(x=steps, y=errors, name="validation MSE", mode="lines+markers", line_color=COLORS["timellm"])
     if errors:
         best = errors.index(min(errors))
         figure.add_annotation(x=steps[best], y=errors[best], text=f"best {errors[best]:.4f}", ay=-36, ax=0)

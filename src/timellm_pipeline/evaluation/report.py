@@ -1,6 +1,5 @@
 """The test: Time-LLM beside the baselines, on the same windows, in scaled and original units."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from timellm_pipeline.errors import ModelError
-from timellm_pipeline.evaluation.baselines import fit_linear, naive, score, seasonal_naive
+from timellm_pipeline.evaluation.baselines import Forecast, fit_linear, naive, score, seasonal_naive
 from timellm_pipeline.evaluation.errors import ErrorSums
 from timellm_pipeline.evaluation.forecasting import forecast_windows
 from timellm_pipeline.model.compute import Compute
@@ -19,7 +18,6 @@ from timellm_pipeline.series.frequency import season_length
 from timellm_pipeline.series.scaling import Scaler
 from timellm_pipeline.series.windows import Windows, refuse_mixed_data, windows_of
 
-Forecast = Callable[[np.ndarray], np.ndarray]
 NUM_EXAMPLES = 4
 
 
@@ -69,8 +67,7 @@ def run_test(
             do="evaluate it on a series with the same channels",
         )
     train, validation, test = (
-        windows_of(scaled_series, window_index, split, config.window)
-        for split in ("train", "validation", "test")
+        windows_of(scaled_series, window_index, split, config.window) for split in ("train", "validation", "test")
     )
     season = evaluation.season or season_length(scaled_series.attrs["frequency"])
     baselines = baseline_forecasts(train, validation, season)

@@ -26,6 +26,12 @@ HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
+def default_cache() -> Path:
+    """The user's cache folder for backbones; the environment variable TIMELLM_CACHE sets another."""
+    chosen = os.environ.get("TIMELLM_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("timellm_pipeline", appauthor=False)
+
+
 @dataclass(frozen=True)
 class LoadedBackbone:
     """A frozen backbone in memory: the model without its output layer, its tokenizer, and what it is.
@@ -46,7 +52,7 @@ class BackboneSource:
         cache: folder for unpacked weights and remembered digests; the user's cache folder by default.
     """
 
-    cache: Path = field(default_factory=lambda: default_cache())
+    cache: Path = field(default_factory=default_cache)
 
     def identity(self, params: BackboneParams) -> dict[str, Any]:
         """What decides the backbone's numbers: a pinned revision, or digests of the local files; never a path.
@@ -60,9 +66,7 @@ class BackboneSource:
         folder = _local_folder(params.name)
         if folder is None:
             return {"name": params.name, "revision": pinned_revision(params), "layers": params.layers}
-        files = sorted(
-            path for path in folder.iterdir() if path.suffix in (".safetensors", ".json", ".model", ".txt")
-        )
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json", ".model", ".txt"))
         return {"files": {path.name: self._digest(path) for path in files}, "layers": params.layers}
 
     def load(self, params: BackboneParams, dtype: "torch.dtype") -> LoadedBackbone:
@@ -103,7 +107,7 @@ class BackboneSource:
             )
         except BackboneError:
             raise
-        except Exception as error:  # noqa: expected: hub, tokenizer and safetensors each raise errors of their own
+        except Exception as error:  # hub, tokenizer and safetensors each raise errors of their own
             raise _not_loaded(params, error) from error
         finally:
             transformers_logging.set_verbosity(verbosity)
@@ -136,23 +140,15 @@ class BackboneSource:
         return known[key]
 
 
-def default_cache() -> Path:
-    """The user's cache folder for backbones; the environment variable TIMELLM_CACHE sets another."""
-    chosen = os.environ.get("TIMELLM_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("timellm_pipeline", appauthor=False)
-
-
 def pinned_revision(params: BackboneParams) -> str:
     """The commit of a hub id. Raises BackboneError for an unpinned one, saying how to pin it."""
     revision = params.revisions.get(params.name)
     if revision is None or not COMMIT.match(revision):
-        found = (
-            "no revision" if revision is None else f"the revision {revision!r}, which is not a full commit"
-        )
+        found = "no revision" if revision is None else f"the revision {revision!r}, which is not a full commit"
         raise BackboneError(
             f"the hub id `{params.name}` has {found}",
             where="backbone.revisions",
-            do=f"add `{params.name}: <40-digit commit>` (the hub shows it under Files, History), or give a local folder",
+            do=f"add `{params.name}: <40-digit commit>` (on the hub: Files, History), or give a local folder",
         )
     return revision
 
@@ -195,9 +191,7 @@ def _keep_layers(config: Any, params: BackboneParams) -> None:
 def _refuse_incomplete(params: BackboneParams, report: Mapping[str, Any]) -> None:
     wrong = {kind: sorted(map(str, report.get(kind) or ())) for kind in ("missing_keys", "mismatched_keys")}
     # A pooling layer sits behind the hidden states that are read, and many checkpoints come without one.
-    absent = [
-        key for key in wrong["missing_keys"] + wrong["mismatched_keys"] if not key.startswith("pooler.")
-    ]
+    absent = [key for key in wrong["missing_keys"] + wrong["mismatched_keys"] if not key.startswith("pooler.")]
     if absent:
         raise BackboneError(
             f"{len(absent)} weights of `{params.name}` are not in its files, `{absent[0]}` for one",

@@ -25,9 +25,7 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device; the copy does not wait."""
         prompts = None if self.prompts is None else self.prompts.to(device)
-        return Batch(
-            self.which, self.x.to(device, non_blocking=True), self.y.to(device, non_blocking=True), prompts
-        )
+        return Batch(self.which, self.x.to(device, non_blocking=True), self.y.to(device, non_blocking=True), prompts)
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory (called by the loader when there is a GPU)."""

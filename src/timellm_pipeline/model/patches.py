@@ -17,9 +17,7 @@ class PatchEmbedding(nn.Module):
     def __init__(self, patch_len: int, stride: int, d_model: int, dropout: float) -> None:
         super().__init__()
         self.patch_len, self.stride = patch_len, stride
-        self.conv = nn.Conv1d(
-            patch_len, d_model, kernel_size=3, padding=1, padding_mode="circular", bias=False
-        )
+        self.conv = nn.Conv1d(patch_len, d_model, kernel_size=3, padding=1, padding_mode="circular", bias=False)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_in", nonlinearity="leaky_relu")
         self.dropout = nn.Dropout(dropout)
 

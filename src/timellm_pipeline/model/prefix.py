@@ -18,9 +18,7 @@ from transformers.cache_utils import DynamicLayer
 
 from timellm_pipeline.errors import BackboneError
 
-LayerStates = list[
-    tuple[Tensor, Tensor]
-]  # keys and values a layer, each [batch or 1, heads, length, head width]
+LayerStates = list[tuple[Tensor, Tensor]]  # keys and values a layer, each [batch or 1, heads, length, head width]
 Road = Literal["prefix", "plain"]
 
 
@@ -36,9 +34,7 @@ class PrefixLayer(DynamicLayer):
         self.dtype, self.device = keys.dtype, keys.device
         self.is_initialized = True
 
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """The fixed states followed by the given ones, along the length."""
         batch = key_states.shape[0]
         keys = torch.cat([self.keys.expand(batch, -1, -1, -1), key_states], dim=-2)

@@ -33,9 +33,7 @@ class Prototypes(nn.Module):
         else:
             self.vectors = nn.Parameter(_map_of_vocabulary(num_prototypes, embeddings))
 
-    def forward(
-        self, embeddings: Float[Tensor, "vocabulary width"] | None
-    ) -> Float[Tensor, "prototypes width"]:
+    def forward(self, embeddings: Float[Tensor, "vocabulary width"] | None) -> Float[Tensor, "prototypes width"]:
         """The prototypes, a function of weights alone: once a step in training, once an evaluation.
 
         `embeddings` is read by the `vocabulary` kind alone.
@@ -53,9 +51,7 @@ def _map_of_vocabulary(
     bound = 1 / math.sqrt(table.shape[0])
     rows = []
     for first in range(0, num_prototypes, ROWS_AT_ONCE):
-        weight = torch.empty(min(ROWS_AT_ONCE, num_prototypes - first), table.shape[0]).uniform_(
-            -bound, bound
-        )
+        weight = torch.empty(min(ROWS_AT_ONCE, num_prototypes - first), table.shape[0]).uniform_(-bound, bound)
         rows.append(weight @ table)
     bias = torch.empty(num_prototypes, 1).uniform_(-bound, bound)
     return torch.cat(rows) + bias

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+Trend = Literal["upward", "downward", "flat"]
 NUM_LAGS = 5
 EPSILON = 1e-5  # of the published instance normalisation
 
@@ -22,7 +23,7 @@ class WindowStatistics:
     minimum: float
     maximum: float
     median: float
-    trend: Literal["upward", "downward", "flat"]
+    trend: Trend
     lags: list[int]
 
 
@@ -34,7 +35,7 @@ def window_statistics(
     """Statistics of each window, in scaled units or after instance normalisation."""
     if statistics == "normalised":
         rows = [_published_normalisation(window) for window in windows]
-        trends = ["upward" if row.diff().sum() > 0 else "downward" for row in rows]
+        trends: list[Trend] = ["upward" if row.diff().sum() > 0 else "downward" for row in rows]
         values = np.stack([row.numpy() for row in rows])
         # torch's median of an even count is the lower of the two middle values
         medians = np.sort(values, axis=1)[:, (values.shape[1] - 1) // 2]
@@ -77,7 +78,7 @@ def strongest_lags(windows: Float[np.ndarray, "batch seq_len"], most: int = NUM_
 
 def _slopes_in_words(
     values: Float[np.ndarray, "batch seq_len"],
-) -> list[Literal["upward", "downward", "flat"]]:
+) -> list[Trend]:
     """Sign of the least-squares slope: the last point less the first would be mostly noise."""
     time = np.arange(values.shape[1]) - (values.shape[1] - 1) / 2
     slopes = ((values - values[:, :1]) * time).sum(axis=1)

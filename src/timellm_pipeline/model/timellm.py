@@ -78,9 +78,7 @@ class TimeLLM(nn.Module):
                 do=f"lower model.d_ff to {width} or less",
             )
         self.patch_embedding = PatchEmbedding(window.patch_len, window.stride, model.d_model, model.dropout)
-        self.prototypes = Prototypes(
-            model.num_prototypes, embeddings, "free" if backbone is None else model.prototypes
-        )
+        self.prototypes = Prototypes(model.num_prototypes, embeddings, "free" if backbone is None else model.prototypes)
         self.reprogramming = Reprogramming(model.d_model, model.num_heads, model.d_ff, width, model.dropout)
         # Before the linear layer: after it, as in the published code, dropout would blank forecast steps themselves.
         self.head_dropout = nn.Dropout(model.dropout)
@@ -179,9 +177,7 @@ class TimeLLM(nn.Module):
             ids = torch.cat([shared_ids.expand(batch, -1), prompts.ids], dim=1)
             mask = torch.cat([prompts.mask.new_ones(batch, prompts.num_shared), prompts.mask], dim=1)
             return run_plain(self.backbone, ids, mask, words)
-        states, mask = run_own(
-            self.backbone, self._shared_states(prompts.num_shared), prompts.ids, prompts.mask
-        )
+        states, mask = run_own(self.backbone, self._shared_states(prompts.num_shared), prompts.ids, prompts.mask)
         return run_patches(self.backbone, states, mask, words)
 
     def _shared_states(self, num_shared: int) -> LayerStates:

@@ -6,6 +6,4 @@ from pydantic import BaseModel, ConfigDict
 class Group(BaseModel):
     """One top-level block of conf/base/parameters.yml."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)

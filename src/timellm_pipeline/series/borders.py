@@ -26,9 +26,7 @@ class Borders(BaseModel):
         return self.train[1] - self.train[0]
 
 
-def split_borders(
-    num_rows: int, split: SplitParams, window: WindowParams, file: str = "the series"
-) -> Borders:
+def split_borders(num_rows: int, split: SplitParams, window: WindowParams, file: str = "the series") -> Borders:
     """Row ranges of train, validation and test, the last two with their look-back in front.
 
     ETT files use the published 12/4/4 months of 30 days; other files use ratios. `train_percent` keeps the first

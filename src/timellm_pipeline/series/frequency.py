@@ -15,7 +15,7 @@ def season_length(frequency: str) -> int:
     """
     offset = pd.tseries.frequencies.to_offset(frequency)
     try:
-        step = pd.Timedelta(offset)
+        step = pd.Timedelta(offset.nanos, unit="ns")
     except ValueError:  # months and business days have no fixed length
         return CALENDAR_SEASONS.get(frequency.split("-", maxsplit=1)[0], 1)
     if step < DAY:

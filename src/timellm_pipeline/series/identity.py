@@ -41,9 +41,7 @@ def digest_of_frame(frame: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def data_identity(
-    series: pd.DataFrame, borders: Borders, window: WindowParams, evaluation: EvaluationParams
-) -> str:
+def data_identity(series: pd.DataFrame, borders: Borders, window: WindowParams, evaluation: EvaluationParams) -> str:
     """The data id: one name for everything that scaler, scaled values and window index are made from.
 
     It is known before they are, so that each of them carries it, and data sets of two runs are never mixed.

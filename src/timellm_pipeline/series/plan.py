@@ -129,10 +129,6 @@ def plan_run(
 def plan_table(plan: RunPlan) -> str:
     """The plan as an aligned table: name, number, what it means."""
     rows = [(name, getattr(plan, name), meaning) for name, meaning in EXPLANATIONS.items()]
-    shown = [
-        (name, f"{value:,}" if isinstance(value, int) else value, meaning) for name, value, meaning in rows
-    ]
+    shown = [(name, f"{value:,}" if isinstance(value, int) else value, meaning) for name, value, meaning in rows]
     name_width, value_width = (max(len(row[column]) for row in shown) for column in (0, 1))
-    return "\n".join(
-        f"  {name:<{name_width}}  {value:>{value_width}}  {meaning}" for name, value, meaning in shown
-    )
+    return "\n".join(f"  {name:<{name_width}}  {value:>{value_width}}  {meaning}" for name, value, meaning in shown)

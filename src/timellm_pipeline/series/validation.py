@@ -27,9 +27,7 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
     """
     file = str(raw.attrs.get("path", "the series"))
     if raw.empty:
-        raise SeriesError(
-            "the file has no rows", where=file, do="give a CSV with a header and one row a time stamp"
-        )
+        raise SeriesError("the file has no rows", where=file, do="give a CSV with a header and one row a time stamp")
     dates = _parse_dates(raw, data, file)
     frequency = _even_frequency(dates, file)
     channels = [str(name) for name in raw.columns if name != data.date_column]
@@ -38,9 +36,7 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
         raise SeriesError(
             f"the target channel `{window.target}` is not in the file; its channels are {_list(channels)}",
             where=f"{file}, header",
-            do=f"set window.target, for example --params window.target={near[0]}"
-            if near
-            else "add a channel",
+            do=f"set window.target, for example --params window.target={near[0]}" if near else "add a channel",
         )
     values = {name: _numbers(raw[name], file) for name in channels}
     series = pd.DataFrame({"date": dates, **values})
@@ -73,9 +69,7 @@ def _parse_dates(raw: pd.DataFrame, data: DataParams, file: str) -> pd.Series:
 def _even_frequency(dates: pd.Series, file: str) -> str:
     """The pandas alias of the series' one frequency. Raises SeriesError at the first stamp that breaks it."""
     if len(dates) < 3:
-        raise SeriesError(
-            f"{len(dates)} rows are too few to tell a frequency", where=file, do="give a longer series"
-        )
+        raise SeriesError(f"{len(dates)} rows are too few to tell a frequency", where=file, do="give a longer series")
     steps = dates.diff().iloc[1:]
     backwards = np.flatnonzero(steps <= pd.Timedelta(0))
     if backwards.size:
@@ -91,9 +85,7 @@ def _even_frequency(dates: pd.Series, file: str) -> str:
     uneven = np.flatnonzero(steps != usual)
     if not uneven.size:
         return str(pd.tseries.frequencies.to_offset(usual).freqstr)
-    calendar = pd.infer_freq(
-        pd.DatetimeIndex(dates)
-    )  # months and business days are even on the calendar alone
+    calendar = pd.infer_freq(pd.DatetimeIndex(dates))  # months and business days are even on the calendar alone
     if calendar is not None:
         return str(calendar)
     row = int(uneven[0]) + 1

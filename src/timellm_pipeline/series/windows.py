@@ -46,8 +46,8 @@ def build_window_index(
             starts.append(of_channel)
     index = pd.DataFrame(
         {
-            "split": pd.Categorical.from_codes(np.concatenate(splits), categories=list(RANGES)),
-            "channel": pd.Categorical.from_codes(np.concatenate(codes), categories=channels),
+            "split": pd.Categorical.from_codes(np.concatenate(splits), categories=pd.Index(RANGES)),
+            "channel": pd.Categorical.from_codes(np.concatenate(codes), categories=pd.Index(channels)),
             "start": np.concatenate(starts),
         }
     )

@@ -10,7 +10,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """One row. `loss` is the mean training loss (MSE, scaled) since the row before; times and memory are this machine's.
+    """One row; `loss` is the mean training loss (MSE, scaled) since the row before.
 
     Attributes:
         seconds_per_step: mean since the row before, validation not counted.

@@ -82,10 +82,7 @@ def source_digest() -> str:
     root = Path(timellm_pipeline.__file__).parent
     files = sorted(path for room in COMPUTING_ROOMS for path in (root / room).rglob("*.py"))
     return digest_of(
-        {
-            path.relative_to(root).as_posix(): path.read_bytes().replace(b"\r\n", b"\n").decode("utf-8")
-            for path in files
-        }
+        {path.relative_to(root).as_posix(): path.read_bytes().replace(b"\r\n", b"\n").decode("utf-8") for path in files}
     )
 
 

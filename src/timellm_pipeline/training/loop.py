@@ -93,9 +93,7 @@ class TrainingLoop:
         self.accelerator = Accelerator(cpu=compute.device.type == "cpu", mixed_precision=compute.precision)
         weights = list(model.trainables().values())
         fused = compute.device.type == "cuda"
-        self.optimizer = self.accelerator.prepare(
-            torch.optim.Adam(weights, lr=training.learning_rate, fused=fused)
-        )
+        self.optimizer = self.accelerator.prepare(torch.optim.Adam(weights, lr=training.learning_rate, fused=fused))
         self.schedule = Schedule(training, self._update_number(plan.max_steps), plan.updates_per_epoch)
         self.history: History | None = None
 
@@ -107,9 +105,7 @@ class TrainingLoop:
         if self.accelerator.scaler is not None and saved["scaler"]:
             self.accelerator.scaler.load_state_dict(saved["scaler"])
         self.state = RunState(**saved["run"])
-        self.state.resumed.append(
-            {"step": checkpoint.step, "byte_equal": not differences, "differences": differences}
-        )
+        self.state.resumed.append({"step": checkpoint.step, "byte_equal": not differences, "differences": differences})
         self.history = History(self.run_folder.live_history, checkpoint.history())
         restore_random_states(saved["random"])
 
@@ -175,9 +171,7 @@ class TrainingLoop:
             self.history.count_step()
             progress.advance(value)
         if self.accelerator.scaler is None:
-            norms = torch._foreach_norm(
-                [weight.grad for weight in self._weights() if weight.grad is not None]
-            )
+            norms = torch._foreach_norm([weight.grad for weight in self._weights() if weight.grad is not None])
             if not torch.isfinite(torch.stack(norms)).all():
                 raise self._not_finite("gradient", seen)
         self.optimizer.step()
@@ -275,9 +269,7 @@ class TrainingLoop:
 
     def _group_from(self, step: int) -> Group:
         position = step % self.plan.steps_per_epoch
-        length = min(
-            self.training.accumulate, self.plan.steps_per_epoch - position, self.plan.max_steps - step
-        )
+        length = min(self.training.accumulate, self.plan.steps_per_epoch - position, self.plan.max_steps - step)
         return Group(step, step + length)
 
     def _group_ending_at(self, step: int) -> Group:

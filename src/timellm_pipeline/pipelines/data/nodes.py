@@ -40,9 +40,7 @@ def split(
 def fit(series: pd.DataFrame, split_borders: dict[str, Any]) -> dict[str, Any]:
     """The scaler of the training rows."""
     borders = Borders.model_validate(split_borders["borders"])
-    return fit_scaler(series, split_borders["channels"], borders, split_borders["data_id"]).model_dump(
-        mode="json"
-    )
+    return fit_scaler(series, split_borders["channels"], borders, split_borders["data_id"]).model_dump(mode="json")
 
 
 def scale(series: pd.DataFrame, scaler: dict[str, Any]) -> pd.DataFrame:
