@@ -6,6 +6,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from kedro.config import OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
@@ -36,17 +37,22 @@ class LogFile:
 class ParametersFirst:
     """Parameters are parsed as a whole before the catalog is made, so that every mistake is named at once."""
 
+    def __init__(self) -> None:
+        self._said: dict[str, dict[str, Any]] = {}
+
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Raises ParameterError."""
-        parse_parameters(context.config_loader["parameters"])
+        loader = context.config_loader
+        parse_parameters(loader["parameters"])
+        base = OmegaConfigLoader(loader.conf_source, env=loader.base_env, base_env=loader.base_env)
+        self._said = said_otherwise(loader["parameters"], base["parameters"], loader.runtime_params or {})
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
-        """A trained model brings its own settings; a `--params` that says otherwise is an error."""
+        """A trained model brings its own settings; an environment or `--params` that says otherwise is an error."""
         if any(node.func.__name__ == "settings_of_model" for node in pipeline.nodes):
-            config = catalog["timellm_model"].load().config
-            refuse_contradictions(run_params.get("runtime_params") or {}, config.model_dump(mode="json"))
+            refuse_contradictions(self._said, catalog["timellm_model"].load().config.model_dump(mode="json"))
 
 
 class OneProcess:
@@ -64,17 +70,29 @@ class OneProcess:
             )
 
 
-def refuse_contradictions(said: dict[str, Any], config: dict[str, Any]) -> None:
-    """Raises ParameterError when `--params` says otherwise than the model's config, naming both values."""
-    wrong = [
-        f"{group}.{key} is {value!r} in --params and {config[group][key]!r} in the model"
+def said_otherwise(whole: dict[str, Any], base: dict[str, Any], runtime: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What somebody said about a trained model's groups: values that differ from conf/base, or stand in `--params`."""
+    return {
+        group: {
+            key: value
+            for key, value in (whole.get(group) or {}).items()
+            if key in (runtime.get(group) or {}) or value != (base.get(group) or {}).get(key)
+        }
         for group in FROM_THE_MODEL
-        for key, value in (said.get(group) or {}).items()
-        if key in config[group] and config[group][key] != value
+    }
+
+
+def refuse_contradictions(said: dict[str, dict[str, Any]], config: dict[str, Any]) -> None:
+    """Raises ParameterError when what is said differs from the model's config, naming both values."""
+    wrong = [
+        f"{group}.{key} is {value!r} here and {config[group][key]!r} in the model"
+        for group, values in said.items()
+        for key, value in values.items()
+        if config[group][key] != value
     ]
     if wrong:
         raise ParameterError(
             "; ".join(wrong),
-            where="--params",
+            where="--env, --config or --params",
             do="leave it out (a trained model brings its own settings), or train a model with it",
         )

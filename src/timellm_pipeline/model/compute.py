@@ -1,5 +1,6 @@
 """Which device computes, and in which precision."""
 
+import logging
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
@@ -8,6 +9,8 @@ import torch
 
 from timellm_pipeline.errors import ParameterError
 from timellm_pipeline.parameters import BackboneParams
+
+log = logging.getLogger(__name__)
 
 Precision = Literal["no", "bf16", "fp16"]
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -53,6 +56,15 @@ def resolve_compute(precision: Literal["auto", "no", "bf16", "fp16"]) -> Compute
             do="set training.precision to auto or fp16",
         )
     return Compute(torch.device("cuda", torch.cuda.current_device()), precision_on_gpu(precision, native))
+
+
+def compute_as_trained(precision: Precision) -> Compute:
+    """This machine's device in the precision a model was trained in, or in float32, said, where it lacks that."""
+    try:
+        return resolve_compute(precision)
+    except ParameterError as error:
+        log.warning("%s: this model, trained in %s, runs in float32", error.what, precision)
+        return resolve_compute("no")
 
 
 def precision_on_gpu(precision: Literal["auto", "no", "bf16", "fp16"], native_bf16: bool) -> Precision:

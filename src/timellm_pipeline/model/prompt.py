@@ -100,6 +100,7 @@ class PromptWriter:
     def _probe_texts(self) -> list[str]:
         """Prompts whose first number begins with each sign and digit, so that only what all share counts as shared."""
         values = [float(f"{sign}{digit}.2345678901234567") for sign in ("", "-") for digit in range(10)]
+        values.append(-1.2345678806304932e-05)  # as long as a float32 gets when it is written out
         lags = list(range(self.window.seq_len - 5, self.window.seq_len))
         return [self.text(WindowStatistics(value, value, value, "downward", lags)) for value in values]
 

@@ -7,7 +7,7 @@ The frozen backbone is named there by its identity; its weights are never copied
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -51,14 +51,14 @@ class ModelConfig(BaseModel):
     model: ModelParams
     backbone: BackboneParams
     evaluation: EvaluationParams
-    precision: str
+    precision: Literal["no", "bf16", "fp16"]
     backbone_identity: dict[str, Any]
     description: str
     channels: list[str]
     frequency: str
     parameters: dict[str, int]
     best_step: int
-    validation_mse: float
+    validation_mse: float | None
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,12 @@ class SavedModel:
                 do="use another version",
             ) from error
         return cls(folder, config, scaler)
+
+    def digests(self) -> dict[str, str]:
+        """sha256 of the weights and the scaler."""
+        content = json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))
+        digests: dict[str, str] = content["sha256"]
+        return digests
 
     def load(self, source: "BackboneSource", compute: "Compute") -> "TimeLLM":
         """The model with its backbone, in evaluation mode on the device.

@@ -87,7 +87,7 @@ class TimeLLM(nn.Module):
         if backbone is not None:
             backbone.requires_grad_(False)
         self._shared: tuple[Any, LayerStates] | None = None
-        self._prototype_states: tuple[Any, KeysValues] | None = None
+        self._prototype_states: tuple[Any, KeysValues] | None
         self.train(self.training)
 
     @classmethod
@@ -105,6 +105,8 @@ class TimeLLM(nn.Module):
     def train(self, mode: bool = True) -> "TimeLLM":
         """Training mode for the trainable parts alone: the frozen backbone never drops anything."""
         super().train(mode)
+        # A fused optimizer changes weights without telling autograd, so what was made of them is made again.
+        self._prototype_states = None
         if self.backbone is not None:
             self.backbone.eval()
         return self
@@ -218,6 +220,22 @@ def count_parameters(model: TimeLLM) -> dict[str, int]:
         "trainable": trainable,
         "frozen": sum(weight.numel() for weight in model.parameters()) - trainable,
     }
+
+
+def trainable_count(window: WindowParams, model: ModelParams, shape: tuple[int, int] | None) -> int:
+    """Number of trainable weights by arithmetic, before any backbone is loaded.
+
+    Args:
+        shape: vocabulary and width of the backbone, or None without one.
+    """
+    vocabulary, width = shape or (0, model.d_ff)
+    free = shape is None or model.prototypes == "free"
+    prototypes = model.num_prototypes * width if free else model.num_prototypes * (vocabulary + 1)
+    patches = 3 * window.patch_len * model.d_model
+    inner = model.d_ff * model.num_heads
+    reprogramming = (model.d_model + 1) * inner + 2 * (width + 1) * inner + (inner + 1) * width
+    head = (model.d_ff * window.patches_per_window + 1) * window.pred_len
+    return prototypes + patches + reprogramming + head
 
 
 def _word_embeddings(backbone: nn.Module) -> Tensor:

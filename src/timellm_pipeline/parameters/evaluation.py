@@ -9,7 +9,7 @@ class EvaluationParams(Group):
     """`evaluation`: windows and batches of validation and test."""
 
     batch_size: int = Field(default=64, ge=1)
-    """Windows in a batch of validation and test; it changes speed and memory, never a result."""
+    """Windows in a batch of validation and test: speed and memory, and results in their last digits alone."""
 
     validation_step: int = Field(default=1, ge=1)
     """Rows between the starts of neighbouring validation windows of a channel."""

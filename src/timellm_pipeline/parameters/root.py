@@ -35,7 +35,7 @@ GROUP_MODELS: dict[str, type[Group]] = {
 
 
 class Parameters(Group):
-    """Every parameter group, and the three paths that `--params` may set."""
+    """Every parameter group, the checkpoint to publish, and the three paths that `--params` may set."""
 
     data: DataParams = DataParams()
     split: SplitParams = SplitParams()
@@ -55,8 +55,16 @@ class Parameters(Group):
     checkpoint_root: str | None = None
     """Folder of the step checkpoints; the catalog reads it."""
 
+    checkpoint: str = "newest"
+    """What `publish` turns into a model: `newest` or `best` of this training, or the path of a checkpoint."""
+
     @model_validator(mode="after")
-    def _steps_are_reached(self) -> "Parameters":
+    def _groups_fit(self) -> "Parameters":
+        if self.backbone.name == "none" and self.model.prototypes == "vocabulary":
+            raise ValueError(
+                "model.prototypes=vocabulary needs a vocabulary, and backbone.name=none has none; "
+                "set model.prototypes=free"
+            )
         training = self.training
         if training.max_steps is not None and training.accumulate > training.max_steps:
             raise ValueError(

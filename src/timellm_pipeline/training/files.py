@@ -9,7 +9,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM}
-_said: set[str] = set()
+_said: set[int] = set()  # drives, by device number
 
 
 def sync_file(path: Path) -> None:
@@ -71,11 +71,11 @@ def _sync(descriptor: int, path: Path) -> None:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-        drive = str(path.parent.parent)
+        drive = path.stat().st_dev
         if drive not in _said:
             _said.add(drive)
             log.warning(
                 "the drive at %s does not sync (%s); digests will tell a whole checkpoint from a torn one",
-                drive,
+                path,
                 error.strerror,
             )

@@ -21,7 +21,7 @@ from timellm_pipeline.errors import TrainingError
 from timellm_pipeline.evaluation.forecasting import score_model
 from timellm_pipeline.model.batches import Batch, BatchMaker, load_batches
 from timellm_pipeline.model.compute import Compute
-from timellm_pipeline.model.timellm import TimeLLM
+from timellm_pipeline.model.timellm import TimeLLM, count_parameters
 from timellm_pipeline.parameters import EvaluationParams, TrainingParams
 from timellm_pipeline.series.plan import RunPlan
 from timellm_pipeline.series.windows import Windows
@@ -114,7 +114,7 @@ class TrainingLoop:
 
         Raises:
             TrainingStopped: after SIGTERM or Ctrl-C, with a checkpoint written.
-            TrainingError: for a loss, gradient or validation that is no finite number.
+            TrainingError: for a loss or gradient that is no finite number.
             CheckpointError: when a checkpoint cannot be written.
         """
         first_step = self.state.step
@@ -248,6 +248,7 @@ class TrainingLoop:
                 "scaler": scaler.state_dict() if scaler is not None else {},
                 "run": asdict(self.state),
                 "random": random_states(),
+                "parameters": count_parameters(self.model),
             },
             self.history.text,
             content=self.content,

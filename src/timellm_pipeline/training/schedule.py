@@ -22,7 +22,7 @@ class Schedule:
         if self.training.schedule == "constant":
             return peak
         if self.training.schedule == "halving":
-            # What the published code trains with: its one-cycle schedule is built and never stepped.
+            # The rates the published code trains with: its one-cycle schedule is built and never stepped.
             return peak * 0.5 ** max(0, update // self.updates_per_epoch - 1)
         warm_up = max(1, round(WARM_UP * self.num_updates))
         if update < warm_up:

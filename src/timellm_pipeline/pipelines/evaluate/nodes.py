@@ -9,7 +9,6 @@ from timellm_pipeline.parameters import (
     DataParams,
     EvaluationParams,
     SplitParams,
-    TrainingParams,
     WindowParams,
 )
 
@@ -29,18 +28,18 @@ def evaluate(
     scaler: dict[str, Any],
     window_index: pd.DataFrame,
     evaluation: EvaluationParams,
-    training: TrainingParams,
 ) -> tuple[dict[str, Any], Any, Any]:
     """Metrics beside the baselines, a few forecasts of the target drawn, and the error by horizon."""
     from timellm_pipeline.evaluation.plots import plot_forecasts, plot_horizon
     from timellm_pipeline.evaluation.report import report_table, run_test
-    from timellm_pipeline.model.compute import resolve_compute
+    from timellm_pipeline.model.compute import compute_as_trained
     from timellm_pipeline.series.scaling import Scaler
 
+    compute = compute_as_trained(timellm_model.config.precision)
     test = run_test(
         timellm_model,
-        timellm_model.load(backbone, resolve_compute(training.precision)),
-        resolve_compute(training.precision),
+        timellm_model.load(backbone, compute),
+        compute,
         scaled_series,
         Scaler.model_validate(scaler),
         window_index,

@@ -14,7 +14,6 @@ def create_pipeline() -> Pipeline:
         "scaler",
         "window_index",
         "params:evaluation",
-        "params:training",
     ]
     outputs = ["test_metrics", "forecast_plot", "horizon_plot"]
     return Pipeline(

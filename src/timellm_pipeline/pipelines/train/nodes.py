@@ -1,6 +1,7 @@
 """Nodes around training. torch takes seconds to import, so they import it when they run."""
 
-from typing import Any
+import logging
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,8 +17,37 @@ from timellm_pipeline.parameters import (
     WindowParams,
 )
 
+if TYPE_CHECKING:
+    from timellm_pipeline.training.preparation import TrainingInputs
+
+log = logging.getLogger(__name__)
+
+
+def gather_settings(
+    data: DataParams,
+    split: SplitParams,
+    window: WindowParams,
+    prompt: PromptParams,
+    model: ModelParams,
+    backbone: BackboneParams,
+    training: TrainingParams,
+    evaluation: EvaluationParams,
+) -> Parameters:
+    """Every group as one value, for training and its manifest."""
+    return Parameters(
+        data=data,
+        split=split,
+        window=window,
+        prompt=prompt,
+        model=model,
+        backbone=backbone,
+        training=training,
+        evaluation=evaluation,
+    )
+
 
 def train(
+    settings: Any,
     scaled_series: pd.DataFrame,
     scaler: dict[str, Any],
     window_index: pd.DataFrame,
@@ -25,39 +55,31 @@ def train(
     backbone: Any,
     step_checkpoints: Any,
     run_context: dict[str, Any],
-    data_params: DataParams,
-    split_params: SplitParams,
-    window_params: WindowParams,
-    prompt_params: PromptParams,
-    model_params: ModelParams,
-    backbone_params: BackboneParams,
-    training_params: TrainingParams,
-    evaluation_params: EvaluationParams,
 ) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
     """The model that validation chose, the training history, and the facts for the manifest."""
-    from timellm_pipeline.series.plan import RunPlan
-    from timellm_pipeline.series.scaling import Scaler
-    from timellm_pipeline.training.run import TrainingInputs, train_model
+    from timellm_pipeline.training.run import train_model
 
-    parameters = Parameters(
-        data=data_params,
-        split=split_params,
-        window=window_params,
-        prompt=prompt_params,
-        model=model_params,
-        backbone=backbone_params,
-        training=training_params,
-        evaluation=evaluation_params,
-    )
-    inputs = TrainingInputs(
-        scaled_series, Scaler.model_validate(scaler), window_index, RunPlan.model_validate(run_plan)
-    )
-    result = train_model(inputs, parameters, backbone, step_checkpoints, run_context["version"])
-    return (
-        result.model,
-        result.history,
-        {**result.record, "parameters_used": parameters.model_dump(mode="json")},
-    )
+    inputs = _inputs(scaled_series, scaler, window_index, run_plan)
+    result = train_model(inputs, settings, backbone, step_checkpoints, run_context["version"])
+    return result.model, result.history, {**result.record, "resolved": settings.model_dump(mode="json")}
+
+
+def publish(
+    settings: Any,
+    scaled_series: pd.DataFrame,
+    scaler: dict[str, Any],
+    window_index: pd.DataFrame,
+    run_plan: dict[str, Any],
+    backbone: Any,
+    step_checkpoints: Any,
+    checkpoint: str,
+) -> tuple[Any, pd.DataFrame]:
+    """A checkpoint of this very training as a model version, and the history up to it."""
+    from timellm_pipeline.training.preparation import prepare_training
+    from timellm_pipeline.training.publish import publish_checkpoint
+
+    inputs = _inputs(scaled_series, scaler, window_index, run_plan)
+    return publish_checkpoint(prepare_training(inputs, settings, backbone, step_checkpoints), checkpoint)
 
 
 def draw_history(training_history: pd.DataFrame) -> Any:
@@ -68,13 +90,37 @@ def draw_history(training_history: pd.DataFrame) -> Any:
 
 
 def record(
-    training_record: dict[str, Any], test_metrics: dict[str, Any], run_context: dict[str, Any]
+    training_record: dict[str, Any],
+    test_metrics: dict[str, Any],
+    timellm_model: Any,
+    raw_series: pd.DataFrame,
+    run_context: dict[str, Any],
 ) -> dict[str, Any]:
-    """The run manifest: what was done, by what, from what, and how good it is."""
+    """The run manifest: what was done, by what, from what, and how good it is.
+
+    The raw file is read once more: one that changed while the run went on is recorded, and said.
+    """
+    unchanged = raw_series.attrs["sha256"] == training_record["raw_sha256"]
+    if not unchanged:
+        log.warning("%s changed while this run went on", raw_series.attrs["path"])
     models = test_metrics["models"]
-    summary = {name: {"mse": of["scaled"]["mse"], "mae": of["scaled"]["mae"]} for name, of in models.items()}
     return {
         **training_record,
+        "raw_unchanged": unchanged,
         "run": run_context,
-        "test": {"num_windows": test_metrics["num_windows"], **summary},
+        "outputs": timellm_model.digests(),
+        "test": {
+            "num_windows": test_metrics["num_windows"],
+            **{name: {key: of["scaled"][key] for key in ("mse", "mae")} for name, of in models.items()},
+        },
     }
+
+
+def _inputs(
+    scaled_series: pd.DataFrame, scaler: dict[str, Any], window_index: pd.DataFrame, run_plan: dict[str, Any]
+) -> "TrainingInputs":
+    from timellm_pipeline.series.plan import RunPlan
+    from timellm_pipeline.series.scaling import Scaler
+    from timellm_pipeline.training.preparation import TrainingInputs
+
+    return TrainingInputs(scaled_series, Scaler.model_validate(scaler), window_index, RunPlan.model_validate(run_plan))

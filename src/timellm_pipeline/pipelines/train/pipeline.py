@@ -5,32 +5,32 @@ from kedro.pipeline import Node, Pipeline
 from timellm_pipeline.pipelines.train import nodes
 
 GROUPS = ("data", "split", "window", "prompt", "model", "backbone", "training", "evaluation")
+INPUTS = ["settings", "scaled_series", "scaler", "window_index", "run_plan", "backbone", "step_checkpoints"]
 
 
 def create_pipeline() -> Pipeline:
     """Training itself and its curve."""
-    steps = [
-        Node(
-            nodes.train,
-            [
-                "scaled_series",
-                "scaler",
-                "window_index",
-                "run_plan",
-                "backbone",
-                "step_checkpoints",
-                "run_context",
-                *(f"params:{group}" for group in GROUPS),
-            ],
-            ["timellm_model", "training_history", "training_record"],
-            name="train",
-        ),
-        Node(nodes.draw_history, "training_history", "history_plot", name="draw_history"),
-    ]
-    return Pipeline(steps, namespace="train", prefix_datasets_with_namespace=False)
+    outputs = ["timellm_model", "training_history", "training_record"]
+    return _namespaced([Node(nodes.train, [*INPUTS, "run_context"], outputs, name="train"), _draw_history()])
+
+
+def create_publish_pipeline() -> Pipeline:
+    """A checkpoint becomes a model version."""
+    outputs = ["timellm_model", "training_history"]
+    return _namespaced([Node(nodes.publish, [*INPUTS, "params:checkpoint"], outputs, name="publish"), _draw_history()])
 
 
 def create_record_pipeline() -> Pipeline:
     """The run manifest, made last, when the test's figures are known."""
-    inputs = ["training_record", "test_metrics", "run_context"]
+    inputs = ["training_record", "test_metrics", "timellm_model", "raw_series", "run_context"]
     return Pipeline([Node(nodes.record, inputs, "run_manifest", name="record")])
+
+
+def _namespaced(steps: list[Node]) -> Pipeline:
+    groups = [f"params:{group}" for group in GROUPS]
+    gather = Node(nodes.gather_settings, groups, "settings", name="gather_settings")
+    return Pipeline([gather, *steps], namespace="train", prefix_datasets_with_namespace=False)
+
+
+def _draw_history() -> Node:
+    return Node(nodes.draw_history, "training_history", "history_plot", name="draw_history")

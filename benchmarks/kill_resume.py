@@ -1,0 +1,129 @@
+"""Kill a real `kedro run` again and again, and compare what it ends with to an undisturbed run.
+
+    python benchmarks/kill_resume.py --kills 30
+
+Each process is killed (SIGKILL) at a random moment after it has published a new checkpoint. At the end the model's
+weights and the test metrics must be equal byte for byte, and the history but for its time columns.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+TIME_COLUMNS = ["seconds_per_step", "peak_memory_mib"]
+LONGEST_WAIT = 3.0  # seconds after a new checkpoint within which the process is killed
+
+
+def command(data_root: Path, steps: int) -> list[str]:
+    """A real training on SmolLM2's first two layers with a checkpoint every second step."""
+    params = {
+        "data_root": data_root.as_posix(),
+        "backbone.layers": 2,
+        "window.window_step": 7,
+        "training.batch_size": 16,
+        "training.max_steps": steps,
+        "training.max_epochs": 100,
+        "training.save_steps": 2,
+        "training.validate_steps": 25,
+        "training.log_steps": 5,
+        "training.patience": 1000,
+        "evaluation.test_step": 96,
+        "evaluation.validation_step": 96,
+    }
+    words = ",".join(f"{name}={value}" for name, value in params.items())
+    return [sys.executable, "-m", "kedro", "run", "--pipeline", "train", "--params", words]
+
+
+def checkpoints(data_root: Path) -> set[str]:
+    """Names of the published checkpoints."""
+    return {path.name for path in data_root.glob("06_models/checkpoints/*/step-*")}
+
+
+def newest_step(data_root: Path) -> int:
+    """Step of the newest published checkpoint, 0 if there is none."""
+    return max((int(name.removeprefix("step-")) for name in checkpoints(data_root)), default=0)
+
+
+def run_until_killed(data_root: Path, steps: int, rng: random.Random, log: Path) -> tuple[int, bool]:
+    """Start the command and kill it after a new checkpoint. Returns its exit status and whether it was killed."""
+    before = newest_step(data_root)
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen(command(data_root, steps), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+        while process.poll() is None and newest_step(data_root) <= before:
+            time.sleep(0.02)
+        try:
+            return process.wait(timeout=rng.uniform(0, LONGEST_WAIT)), False
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait(), True
+
+
+def result(data_root: Path) -> dict[str, str]:
+    """Digests of what a finished run leaves."""
+    (weights,) = data_root.glob("06_models/timellm_model/*/timellm_model/model.safetensors")
+    (metrics,) = data_root.glob("08_reporting/test_metrics.json/*/test_metrics.json")
+    (history,) = data_root.glob("06_models/training_history.parquet/*/training_history.parquet")
+    rows = pd.read_parquet(history).drop(columns=TIME_COLUMNS).to_csv(index=False)
+    return {
+        "model.safetensors": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "test_metrics.json": hashlib.sha256(metrics.read_bytes()).hexdigest(),
+        "history (time columns aside)": hashlib.sha256(rows.encode()).hexdigest(),
+    }
+
+
+def main() -> int:
+    """Run, kill, compare; status 1 when anything differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    folder = Path(tempfile.mkdtemp(prefix="kill_resume-"))
+    whole, disturbed, log = folder / "whole", folder / "disturbed", folder / "log.txt"
+    print(f"undisturbed run of {options.steps} steps …", flush=True)
+    subprocess.run(command(whole, options.steps), cwd=ROOT, check=True, capture_output=True)
+    print("process  resumed from  checkpoint at its end  ended by", flush=True)
+    kills = processes = 0
+    status, killed = 0, True
+    while killed or kills < options.kills:
+        if kills < options.kills:
+            status, killed = run_until_killed(disturbed, options.steps, rng, log)
+        else:
+            with log.open("w", encoding="utf-8") as out:
+                done = subprocess.run(command(disturbed, options.steps), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+            status, killed = done.returncode, False
+        kills, processes = kills + killed, processes + 1
+        text = log.read_text(encoding="utf-8")
+        found = re.search(r"going on from step ([\d,]+)", text)
+        ended = "SIGKILL" if killed else f"itself, status {status}"
+        start = found.group(1) if found else "0"
+        print(f"{processes:>7}  {start:>12}  {newest_step(disturbed):>21}  {ended}", flush=True)
+        if not killed:
+            break
+    if status != 0:
+        print(text)
+        return 1
+    (manifest,) = disturbed.glob("08_reporting/run_manifest.json/*/run_manifest.json")
+    facts = json.loads(manifest.read_text(encoding="utf-8"))
+    print(f"{kills} kills; the manifest's resumed_from: {facts['resumed_from']}")
+    one, other = result(whole), result(disturbed)
+    for name, digest in one.items():
+        print(f"{'equal' if other[name] == digest else 'DIFFERENT':<9}  {name:<28}  {digest[:16]}  {other[name][:16]}")
+    shutil.rmtree(folder)
+    return 0 if one == other and kills >= options.kills else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

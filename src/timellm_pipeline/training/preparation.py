@@ -1,0 +1,132 @@
+"""What a training is, known before anything heavy is loaded: its ids, its description, its compute."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+import timellm_pipeline
+from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.compute import Compute, resolve_compute
+from timellm_pipeline.model.prompt import describe_series
+from timellm_pipeline.model.saved import ModelConfig
+from timellm_pipeline.parameters import Parameters
+from timellm_pipeline.series.identity import digest_of
+from timellm_pipeline.series.plan import RunPlan
+from timellm_pipeline.series.scaling import Scaler
+from timellm_pipeline.series.windows import refuse_mixed_data
+from timellm_pipeline.training.checkpoint import CheckpointStore, RunFolder
+from timellm_pipeline.training.identity import content_facts, training_facts
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """The data of one training, all of one data id."""
+
+    scaled_series: pd.DataFrame
+    scaler: Scaler
+    window_index: pd.DataFrame
+    plan: RunPlan
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training as it stands before its first step.
+
+    Attributes:
+        facts: everything that decides the result; their digest is the training id.
+        content: what computes; its digest is the content id.
+        run: the folder of its checkpoints.
+    """
+
+    inputs: TrainingInputs
+    parameters: Parameters
+    compute: Compute
+    description: str
+    backbone_identity: dict[str, Any]
+    facts: dict[str, Any]
+    content: dict[str, Any]
+    run: RunFolder
+
+    @property
+    def training_id(self) -> str:
+        """Name of the checkpoint folder."""
+        return self.run.training_id
+
+    def model_config(
+        self, *, content_id: str, counts: Mapping[str, int], best_step: int, validation_mse: float | None
+    ) -> ModelConfig:
+        """The config of a model made from one of this training's checkpoints."""
+        parameters = self.parameters
+        return ModelConfig(
+            package_version=timellm_pipeline.__version__,
+            training_id=self.training_id,
+            content_id=content_id,
+            data=parameters.data,
+            split=parameters.split,
+            window=parameters.window,
+            prompt=parameters.prompt,
+            model=parameters.model,
+            backbone=parameters.backbone,
+            evaluation=parameters.evaluation,
+            precision=self.compute.precision,
+            backbone_identity=self.backbone_identity,
+            description=self.description,
+            channels=self.inputs.scaler.channels,
+            frequency=self.inputs.scaled_series.attrs["frequency"],
+            parameters=dict(counts),
+            best_step=best_step,
+            validation_mse=validation_mse,
+        )
+
+
+def prepare_training(
+    inputs: TrainingInputs, parameters: Parameters, source: BackboneSource, store: CheckpointStore
+) -> Training:
+    """Check that the inputs belong together, and find out what this training is.
+
+    Raises UserError for mixed data, a precision the device lacks, or a backbone that cannot be identified.
+    """
+    refuse_mixed_data(
+        scaled_series=inputs.scaled_series.attrs.get("data_id"),
+        scaler=inputs.scaler.data_id,
+        window_index=inputs.window_index.attrs.get("data_id"),
+        run_plan=inputs.plan.data_id,
+    )
+    compute = resolve_compute(parameters.training.precision)
+    identity = source.identity(parameters.backbone)
+    description = _describe(inputs, parameters)
+    facts = training_facts(
+        scaled_series=inputs.scaled_series,
+        window_index=inputs.window_index,
+        description=description,
+        window=parameters.window,
+        prompt=parameters.prompt,
+        model=parameters.model,
+        backbone=parameters.backbone,
+        training=parameters.training,
+        evaluation=parameters.evaluation,
+        backbone_identity=identity,
+        compute=compute,
+    )
+    training_id = digest_of(facts)
+    content = content_facts(training_id, compute)
+    log.info("training id %s · content id %s", training_id[:16], digest_of(content)[:16])
+    return Training(inputs, parameters, compute, description, identity, facts, content, run=store.run(training_id))
+
+
+def _describe(inputs: TrainingInputs, parameters: Parameters) -> str:
+    facts, dates = inputs.scaled_series.attrs, inputs.scaled_series["date"]
+    first, last = inputs.scaler.rows
+    return describe_series(
+        parameters.prompt,
+        channels=inputs.scaler.channels,
+        frequency=facts["frequency"],
+        first=str(dates.iloc[first]),
+        last=str(dates.iloc[last - 1]),
+        sha256=facts.get("sha256"),
+    )

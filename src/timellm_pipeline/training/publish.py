@@ -1,0 +1,62 @@
+"""Turn a checkpoint into a model without training, so that a long run can be looked at on its way."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.model.saved import TrainedModel
+from timellm_pipeline.series.identity import digest_of
+from timellm_pipeline.training.checkpoint import Checkpoint
+from timellm_pipeline.training.history import read_history
+from timellm_pipeline.training.preparation import Training
+
+
+def publish_checkpoint(training: Training, which: str) -> tuple[TrainedModel, pd.DataFrame]:
+    """The model of a checkpoint of this training, and the history up to there.
+
+    Args:
+        which: `newest`, `best`, or the path of one of this training's checkpoint folders.
+
+    Raises CheckpointError when there is none, when it is damaged, or when it is another training's.
+    """
+    checkpoint = _choose(training, which)
+    state = checkpoint.state()
+    run, best = state["run"], state["run"]["best_step"] == checkpoint.step
+    config = training.model_config(
+        content_id=digest_of(checkpoint.content),
+        counts=state["parameters"],
+        best_step=checkpoint.step,
+        validation_mse=run["best_mse"] if best else None,
+    )
+    return TrainedModel(config, checkpoint.weights(), training.inputs.scaler), read_history(checkpoint.history())
+
+
+def _choose(training: Training, which: str) -> Checkpoint:
+    run = training.run
+    if which not in ("newest", "best"):
+        path = Path(which)
+        if path.resolve().parent != run.folder.resolve():
+            raise CheckpointError(
+                "this is not a checkpoint of the training that the parameters and the data describe",
+                where=f"{path} (expected inside {run.folder})",
+                do="give the same --env and --params as for that training",
+            )
+        return run.read(path)
+    newest = run.newest() if run.folder.is_dir() else None
+    if newest is None:
+        raise CheckpointError(
+            "this training has no checkpoint yet",
+            where=str(run.folder),
+            do="give the same --env and --params as for the training, or wait for its first save_steps",
+        )
+    if which == "newest":
+        return newest
+    best = newest.state()["run"]["best_step"]
+    if best is None:
+        raise CheckpointError(
+            "no validation has been made yet, so no checkpoint is the best one",
+            where=str(run.folder),
+            do="publish checkpoint=newest, or wait for the first validation",
+        )
+    return run.at(best)

@@ -1,0 +1,139 @@
+"""Tiny backbones that are really saved and loaded, a small series, and the shortest parameters that train.
+
+Nothing here reaches a network: hub access is switched off for the whole suite.
+"""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["DO_NOT_TRACK"] = "1"
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from timellm_pipeline.parameters import Parameters, parse_parameters
+from timellm_pipeline.series.borders import split_borders
+from timellm_pipeline.series.identity import data_identity
+from timellm_pipeline.series.plan import plan_run
+from timellm_pipeline.series.scaling import fit_scaler, scale_series
+from timellm_pipeline.series.synthetic import synthetic_series
+from timellm_pipeline.series.validation import validate_series
+from timellm_pipeline.series.windows import build_window_index, used_channels
+
+ROOT = Path(__file__).parents[1]
+KINDS = ("llama", "gpt2", "bert")
+
+
+@pytest.fixture(scope="session")
+def raw_series() -> pd.DataFrame:
+    """400 synthetic hours with seven channels, as read from a file."""
+    frame = synthetic_series(num_rows=400, seed=1)
+    frame["date"] = frame["date"].astype(str)
+    frame.attrs = {"path": "synthetic.csv", "sha256": "0" * 64}
+    return frame
+
+
+@pytest.fixture(scope="session")
+def backbones(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of a tiny random Llama, GPT-2 and BERT with a tokenizer, by kind.
+
+    Weights are drawn wide (0.2), so that attention matters: with the usual 0.02 a wrong mask would hardly show.
+    """
+    import torch
+    from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, LlamaConfig, LlamaModel
+
+    folder = tmp_path_factory.mktemp("backbones")
+    torch.manual_seed(0)
+    shape = {"vocab_size": 512, "initializer_range": 0.2}
+    models = {
+        "llama": LlamaModel(
+            LlamaConfig(
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=3,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                max_position_embeddings=512,
+                **shape,
+            )
+        ),
+        "gpt2": GPT2Model(GPT2Config(n_embd=32, n_layer=3, n_head=4, n_positions=512, **shape)),
+        "bert": BertModel(
+            BertConfig(
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=3,
+                num_attention_heads=4,
+                max_position_embeddings=512,
+                **shape,
+            )
+        ),
+    }
+    for kind, model in models.items():
+        model.save_pretrained(folder / kind)
+        make_tokenizer(bert=kind == "bert").save_pretrained(folder / kind)
+    return {kind: folder / kind for kind in KINDS}
+
+
+def make_tokenizer(bert: bool) -> Any:
+    """A byte-level BPE tokenizer of 512 entries; BERT's frames a text with special tokens as the real one does."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    words = "Dataset: Task: forecast the next steps from previous input statistics minimum maximum median trend upward"
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=["[CLS]", "[SEP]"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([words, "value min max lags are series channels hourly"], trainer)
+    if bert:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 1)]
+        )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def small_parameters(backbone: Path | str = "none", **groups: dict[str, Any]) -> Parameters:
+    """Parameters of a training of a few seconds; `groups` override single values."""
+    base: dict[str, dict[str, Any]] = {
+        "window": {"seq_len": 48, "pred_len": 12, "window_step": 3, "patch_len": 8, "stride": 4},
+        "backbone": {"name": str(backbone)},
+        "model": {"num_prototypes": 20, "d_model": 8, "d_ff": 8, "num_heads": 2},
+        "training": {"batch_size": 8, "max_steps": 12, "save_steps": 4, "validate_steps": 6, "log_steps": 3},
+        "evaluation": {"validation_step": 6, "test_step": 6, "batch_size": 16},
+    }
+    for name, values in groups.items():
+        base[name] = {**base.get(name, {}), **values}
+    return parse_parameters(base)
+
+
+def make_inputs(raw: pd.DataFrame, parameters: Parameters) -> Any:
+    """What the data pipeline would hand to training."""
+    from timellm_pipeline.training.run import TrainingInputs
+
+    window, evaluation = parameters.window, parameters.evaluation
+    series = validate_series(raw, parameters.data, window)
+    channels = used_channels([name for name in series.columns if name != "date"], window)
+    borders = split_borders(len(series), parameters.split, window)
+    data_id = data_identity(series, borders, window, evaluation)
+    scaler = fit_scaler(series, channels, borders, data_id)
+    index = build_window_index(channels, borders, window, evaluation, data_id)
+    counts = {name: int((index["split"] == name).sum()) for name in ("train", "validation", "test")}
+    plan = plan_run(counts, len(channels), borders, window, parameters.training, evaluation, data_id)
+    return TrainingInputs(scale_series(series, scaler), scaler, index, plan)
+
+
+def random_windows(num_windows: int, seq_len: int, seed: int = 0) -> np.ndarray:
+    """Random walks of different levels and spreads, so that their prompts differ in length."""
+    rng = np.random.default_rng(seed)
+    spread = rng.uniform(0.01, 30, size=(num_windows, 1))
+    return (rng.standard_normal((num_windows, seq_len)).cumsum(axis=1) * spread).astype(np.float32)

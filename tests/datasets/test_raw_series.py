@@ -1,0 +1,78 @@
+"""The raw file is read as it is, and fetched only when nobody named another one."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kedro.io import DatasetError
+
+from timellm_pipeline.datasets import RawSeriesDataset
+from timellm_pipeline.errors import SeriesError, find_user_error
+
+CSV = "date,OT\n2020-01-01 00:00:00,1.5\n2020-01-01 01:00:00,2.5\n"
+
+
+def mistake(dataset: RawSeriesDataset) -> SeriesError:
+    with pytest.raises(DatasetError) as caught:
+        dataset.load()
+    found = find_user_error(caught.value)
+    assert isinstance(found, SeriesError)
+    return found
+
+
+def test_path_and_digest_travel_with_the_table(tmp_path: Path) -> None:
+    """Without its digest nobody can tell which file a model was trained on."""
+    path = tmp_path / "数据 series.csv"
+    path.write_text(CSV, encoding="utf-8")
+    frame = RawSeriesDataset(filepath=str(path)).load()
+    assert frame.attrs == {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert list(frame["OT"]) == [1.5, 2.5]
+
+
+def test_a_missing_file_that_somebody_named_is_not_replaced_by_a_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A typing mistake in a path must not train on another series."""
+    monkeypatch.setattr(RawSeriesDataset, "_download", lambda self, fetch: pytest.fail("fetched"))
+    fetch = {"url": "https://example.org/ETTh1.csv", "sha256": "0" * 64, "path": str(tmp_path / "ETTh1.csv")}
+    found = mistake(RawSeriesDataset(filepath=str(tmp_path / "mine.csv"), fetch=fetch))
+    assert found.what == "there is no such file" and "raw_csv" in found.do and str(tmp_path) in found.where
+
+
+def test_the_fetched_file_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that somebody changed on its way would be trained on."""
+    import pooch
+
+    calls = []
+
+    def retrieve(url: str, known_hash: str, fname: str, path: Path) -> None:
+        calls.append(known_hash)
+        (path / fname).write_text(CSV, encoding="utf-8")
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    path = tmp_path / "ETTh1.csv"
+    fetch = {"url": "https://example.org/ETTh1.csv", "sha256": "ab" * 32, "path": str(path)}
+    dataset = RawSeriesDataset(filepath=str(path), fetch=fetch)
+    pd.testing.assert_frame_equal(dataset.load(), dataset.load())
+    assert calls == ["sha256:" + "ab" * 32]
+
+
+def test_a_download_that_fails_says_how_to_do_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a firewall the address alone helps nobody."""
+    import pooch
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(pooch, "retrieve", fail)
+    fetch = {"url": "https://example.org/a.csv", "sha256": "0" * 64, "path": str(tmp_path / "a.csv")}
+    found = mistake(RawSeriesDataset(filepath=str(tmp_path / "a.csv"), fetch=fetch))
+    assert "example.org/a.csv" in found.what and "raw_csv=PATH" in found.do
+
+
+def test_a_folder_and_an_empty_file_are_refused(tmp_path: Path) -> None:
+    """pandas' own messages name neither the file nor what to do."""
+    assert mistake(RawSeriesDataset(filepath=str(tmp_path))).what == "this is a folder"
+    (tmp_path / "empty.csv").write_text("", encoding="utf-8")
+    assert "cannot be read as CSV" in mistake(RawSeriesDataset(filepath=str(tmp_path / "empty.csv"))).what

@@ -1,0 +1,96 @@
+"""Results are there whole or not at all, and old ones go."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from kedro.io import DatasetError, Version
+
+from timellm_pipeline.datasets import WholeJSONDataset, WholeParquetDataset, WholePlotDataset
+
+
+def dataset(kind: type, path: Path, save: str | None = None, load: str | None = None, **options: Any) -> Any:
+    return kind(filepath=path.as_posix(), version=Version(load, save), **options)
+
+
+def frame() -> pd.DataFrame:
+    made = pd.DataFrame({"a": [1, 2], "b": pd.Categorical(["x", "y"])})
+    made.attrs = {"data_id": "abc"}
+    return made
+
+
+CASES = {
+    "json": (WholeJSONDataset, "facts.json", {"größe": 1, "列": [1, 2]}),
+    "parquet": (WholeParquetDataset, "table.parquet", frame()),
+    "plot": (WholePlotDataset, "plot.json", go.Figure(go.Scatter(x=[1, 2], y=[3, 4]))),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_saved_is_loaded_and_previewed(tmp_path: Path, case: str) -> None:
+    """A lost attribute or category would unhook a table from its data id."""
+    kind, name, data = CASES[case]
+    dataset(kind, tmp_path / name, "2026-01-01T00.00.00.000Z").save(data)
+    found = dataset(kind, tmp_path / name)
+    loaded = found.load()
+    if case == "parquet":
+        pd.testing.assert_frame_equal(loaded, data)
+        assert loaded.attrs == data.attrs
+    else:
+        assert loaded == data
+    assert found.preview()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_torn_newest_version_is_named_and_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
+    """Kedro takes whatever is newest; half a file would break every later run."""
+    kind, name, data = CASES[case]
+    for version in ("2026-01-01", "2026-01-02"):
+        dataset(kind, tmp_path / name, version).save(data)
+    newest = tmp_path / name / "2026-01-02" / name
+    newest.write_bytes(newest.read_bytes()[:20])
+    found = dataset(kind, tmp_path / name)
+    assert found.resolve_load_version() == "2026-01-01"
+    assert "2026-01-02" in caplog.text and "passed over" in caplog.text
+    with pytest.raises(DatasetError, match="cannot be used"):
+        dataset(kind, tmp_path / name, load="2026-01-02").load()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_failed_save_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    """A half-written version would be the newest."""
+    kind, name, data = CASES[case]
+    dataset(kind, tmp_path / name, "2026-01-01").save(data)
+    broken = dataset(kind, tmp_path / name, "2026-01-02")
+
+    def fail(data: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(broken, "write", fail)
+    with pytest.raises(DatasetError, match="No space left"):
+        broken.save(data)
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["2026-01-01"]
+
+
+def test_only_the_newest_versions_stay(tmp_path: Path) -> None:
+    """Scheduled runs fill a disk in a month."""
+    path = tmp_path / "[odd] folder 数据" / "facts.json"
+    for day in range(1, 7):
+        dataset(WholeJSONDataset, path, f"2026-01-0{day}", keep_versions=3).save({"day": day})
+    found = dataset(WholeJSONDataset, path)
+    assert found.list_versions(full_path=False) == ["2026-01-06", "2026-01-05", "2026-01-04"]
+    assert found.load() == {"day": 6}
+
+
+def test_a_copy_goes_beside_the_data_set_of_the_same_version(tmp_path: Path) -> None:
+    """Somebody who is handed a model folder must find out what it is."""
+    dataset(WholeJSONDataset, tmp_path / "model", "2026-01-01").save({"weights": 1})
+    beside = (tmp_path / "model").as_posix()
+    dataset(WholeJSONDataset, tmp_path / "manifest.json", "2026-01-01", beside=beside).save({"id": 7})
+    assert (tmp_path / "model" / "2026-01-01" / "manifest.json").is_file()
+    assert dataset(WholeJSONDataset, tmp_path / "model").load() == {"weights": 1}

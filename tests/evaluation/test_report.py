@@ -1,0 +1,133 @@
+"""The test scores every indexed window once, beside the baselines on the same windows."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from conftest import make_inputs, small_parameters
+from timellm_pipeline.errors import ModelError
+from timellm_pipeline.evaluation.baselines import naive, score, seasonal_naive
+from timellm_pipeline.evaluation.report import report_table, run_test
+from timellm_pipeline.model.compute import Compute
+from timellm_pipeline.model.timellm import TimeLLM
+from timellm_pipeline.series.windows import windows_of
+
+MODELS = ("timellm", "naive", "seasonal_naive", "linear")
+
+
+class Setting:
+    """An untrained model without a backbone, and the data that it is tested on."""
+
+    def __init__(self, raw: pd.DataFrame, **groups: dict[str, Any]) -> None:
+        self.parameters = small_parameters("none", **groups)
+        self.inputs = make_inputs(raw, self.parameters)
+        window = self.parameters.window
+        torch.manual_seed(0)
+        self.model = TimeLLM(window, self.parameters.prompt, self.parameters.model, None)
+        config = SimpleNamespace(channels=self.inputs.scaler.channels, window=window)
+        self.saved: Any = SimpleNamespace(config=config, folder=Path("a model"))
+        self.test = windows_of(self.inputs.scaled_series, self.inputs.window_index, "test", window)
+
+    def run(self, **changed: Any) -> Any:
+        """`run_test` on it."""
+        arguments = {
+            "saved": self.saved,
+            "scaled_series": self.inputs.scaled_series,
+            "scaler": self.inputs.scaler,
+            "window_index": self.inputs.window_index,
+            "evaluation": self.parameters.evaluation,
+            **changed,
+        }
+        return run_test(model=self.model, compute=Compute(torch.device("cpu"), "no"), **arguments)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 1000])
+def test_every_indexed_test_window_counts_once_whatever_the_batch(raw_series: pd.DataFrame, batch_size: int) -> None:
+    """Without it the last windows of the last channel, always the target's, could be dropped (defect D1)."""
+    setting = Setting(raw_series, evaluation={"batch_size": batch_size, "test_step": 23})
+    metrics = setting.run().metrics
+    x, y = setting.test.gather(np.arange(len(setting.test)))
+    with torch.no_grad():
+        forecasts = np.concatenate(
+            [setting.model.eval()(torch.from_numpy(x[n : n + 1])).numpy() for n in range(len(x))]
+        )
+    assert metrics["num_windows"] == len(x) == setting.inputs.plan.test_windows == 7 * 3
+    assert metrics["test_step"] == 23
+    scaled = metrics["models"]["timellm"]["scaled"]
+    assert scaled["mse"] == pytest.approx(((forecasts.astype(np.float64) - y) ** 2).mean(), rel=1e-5)
+    assert scaled["mae"] == pytest.approx(np.abs(forecasts.astype(np.float64) - y).mean(), rel=1e-5)
+
+
+def test_baselines_are_scored_on_the_same_windows(raw_series: pd.DataFrame) -> None:
+    """Without it the model could be compared with rivals on other, harder windows."""
+    setting = Setting(raw_series)
+    metrics = setting.run().metrics
+    assert tuple(metrics["models"]) == MODELS
+    by_hand = {
+        "naive": score(lambda x: naive(x, 12), setting.test),
+        "seasonal_naive": score(lambda x: seasonal_naive(x, 12, 24), setting.test),
+    }
+    std = np.asarray(setting.inputs.scaler.std)
+    for name, sums in by_hand.items():
+        assert metrics["models"][name] == sums.report(setting.test.names, std)
+    linear = metrics["models"]["linear"]["scaled"]
+    assert linear["mse"] < metrics["models"]["naive"]["scaled"]["mse"]
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+
+@pytest.mark.parametrize(("season", "used"), [(None, 24), (7, 7)])
+def test_season_is_the_frequencys_unless_it_is_set(raw_series: pd.DataFrame, season: int | None, used: int) -> None:
+    """Without it `evaluation.season` could be read by nobody."""
+    setting = Setting(raw_series, evaluation={"season": season})
+    metrics = setting.run().metrics
+    assert metrics["season"] == used
+    expected = score(lambda x: seasonal_naive(x, 12, used), setting.test).mse
+    assert metrics["models"]["seasonal_naive"]["scaled"]["mse"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_ms_is_tested_on_the_target_alone(raw_series: pd.DataFrame) -> None:
+    """Without it `features: MS` would report a mean over channels that nobody asked about."""
+    setting = Setting(raw_series, window={"features": "MS"})
+    result = setting.run()
+    assert result.metrics["num_windows"] == len(setting.test) == setting.inputs.plan.test_windows
+    for name in MODELS:
+        assert list(result.metrics["models"][name]["original"]["per_channel"]) == ["OT"]
+
+
+def test_examples_show_the_targets_own_rows_in_original_units(raw_series: pd.DataFrame) -> None:
+    """Without it a picture could show scaled values, or another channel, under the target's name."""
+    examples = Setting(raw_series).run().examples
+    truths = raw_series.assign(date=pd.to_datetime(raw_series["date"])).set_index("date")["OT"]
+    assert len(examples) == 4
+    for example in examples:
+        assert example.channel == "OT"
+        np.testing.assert_allclose(example.seen, truths[example.input_dates], atol=1e-4)
+        np.testing.assert_allclose(example.truth, truths[example.horizon_dates], atol=1e-4)
+        np.testing.assert_allclose(example.forecasts["seasonal naive"], example.seen[24:36], atol=1e-4)
+
+
+def test_data_of_two_runs_or_of_other_channels_is_refused(raw_series: pd.DataFrame) -> None:
+    """Without it a model would be scored with another run's scaler, in units that are not its own."""
+    setting = Setting(raw_series)
+    with pytest.raises(ModelError, match="not made from the same data"):
+        setting.run(scaler=setting.inputs.scaler.model_copy(update={"data_id": "b" * 64}))
+    other = SimpleNamespace(channels=["OT"], window=setting.parameters.window)
+    with pytest.raises(ModelError, match=r"trained on the channels \['OT'\]") as caught:
+        setting.run(saved=SimpleNamespace(config=other, folder=Path("a model")))
+    assert caught.value.where == "a model"
+
+
+def test_report_table_shows_the_best_first_and_each_against_seasonal_naive() -> None:
+    """Without it a model that loses to the baseline could stand on top, or its sign be turned."""
+    mse = {"timellm": 0.6, "naive": 1.0, "seasonal_naive": 0.5, "linear": 0.375}
+    models = {name: {"scaled": {"mse": value, "mae": 0.1, "rmse": value**0.5}} for name, value in mse.items()}
+    lines = [line.split() for line in report_table({"models": models}).splitlines()]
+    assert [line[0] for line in lines[1:]] == ["linear", "seasonal_naive", "timellm", "naive"]
+    assert [line[-1] for line in lines[1:]] == ["-25.0%", "+0.0%", "+20.0%", "+100.0%"]
+    assert lines[1][1:4] == ["0.3750", "0.1000", "0.6124"]

@@ -1,0 +1,169 @@
+"""Whole pipelines through Kedro itself, on a tiny backbone: what `kedro run` does."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from conftest import ROOT
+from timellm_pipeline.errors import ParameterError, UserError, find_user_error
+from timellm_pipeline.model.saved import SavedModel
+
+SMALL = {
+    "window": {"seq_len": 48, "pred_len": 12, "window_step": 4, "patch_len": 8, "stride": 4},
+    "model": {"num_prototypes": 20, "d_model": 8, "d_ff": 8, "num_heads": 2},
+    "training": {"batch_size": 8, "max_steps": 10, "save_steps": 4, "validate_steps": 5, "log_steps": 2},
+    "evaluation": {"validation_step": 6, "test_step": 6, "batch_size": 16},
+}
+
+
+def run(pipeline: str, data_root: Path, csv: Path, backbone: Path | str, **groups: dict[str, Any]) -> str:
+    """Run a pipeline; returns the version of its results."""
+    bootstrap_project(ROOT)
+    params: dict[str, Any] = {name: {**SMALL.get(name, {}), **groups.pop(name, {})} for name in SMALL}
+    params |= groups
+    params["backbone"] = {"name": str(backbone), "layers": None}
+    params |= {"data_root": str(data_root), "raw_csv": str(csv)}
+    with KedroSession.create(ROOT, runtime_params=params) as session:
+        session.run(pipeline_names=[pipeline])
+        return str(session.session_id)
+
+
+def run_plainly(pipeline: str, data_root: Path, csv: Path, **params: Any) -> str:
+    """Run a pipeline with these parameters alone."""
+    bootstrap_project(ROOT)
+    runtime = {"data_root": str(data_root), "raw_csv": str(csv), **params}
+    with KedroSession.create(ROOT, runtime_params=runtime) as session:
+        session.run(pipeline_names=[pipeline])
+        return str(session.session_id)
+
+
+@pytest.fixture(scope="module")
+def csv(raw_series: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("raw") / "series.csv"
+    raw_series.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(csv: Path, backbones: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A data root after `train`, and the version of its results."""
+    root = tmp_path_factory.mktemp("data root 数据")
+    return root, run("train", root, csv, backbones["llama"])
+
+
+def load_json(root: Path, place: str, version: str) -> Any:
+    path = root / place
+    return json.loads((path / version / path.name).read_text(encoding="utf-8"))
+
+
+def test_train_goes_from_csv_to_metrics_and_every_result_is_versioned(trained: tuple[Path, str]) -> None:
+    """The main job."""
+    root, version = trained
+    metrics = load_json(root, "08_reporting/test_metrics.json", version)
+    assert metrics["num_windows"] == 84 and metrics["test_step"] == 6
+    assert set(metrics["models"]) == {"timellm", "naive", "seasonal_naive", "linear"}
+    for of_model in metrics["models"].values():
+        for unit in ("scaled", "original"):
+            assert np.isfinite(of_model[unit]["mse"]) and len(of_model[unit]["per_horizon"]["mae"]) == 12
+            assert len(of_model[unit]["per_channel"]) == 7
+    manifest = load_json(root, "08_reporting/run_manifest.json", version)
+    wanted = {"training_id", "content_id", "trained", "trained_in", "steps_run", "resumed_from", "best_step"}
+    assert wanted | {"stop_reason"} <= set(manifest)
+    assert manifest["trained"] is True and manifest["trained_in"] == version and manifest["raw_unchanged"] is True
+    assert manifest["test"]["timellm"]["mse"] == metrics["models"]["timellm"]["scaled"]["mse"]
+    model = SavedModel.read(root / "06_models/timellm_model" / version / "timellm_model")
+    assert model.config.training_id == manifest["training_id"]
+    assert (model.folder.parent / "run_manifest.json").is_file()
+    assert sorted(path.name for path in model.folder.iterdir()) == ["config.json", "model.safetensors", "scaler.json"]
+    store = root / "06_models/checkpoints" / manifest["training_id"]
+    assert sorted(store.glob("step-*"))[-1].name == "step-000000010"
+    for name in ("history_plot", "forecast_plot", "horizon_plot"):
+        assert load_json(root, f"08_reporting/{name}.json", version)["data"]
+
+
+def test_the_same_command_again_trains_nothing_and_gives_the_same_model(
+    trained: tuple[Path, str], csv: Path, backbones: dict[str, Path]
+) -> None:
+    """Promise 5: a finished training is not trained again."""
+    root, first = trained
+    second = run("train", root, csv, backbones["llama"])
+    manifest = load_json(root, "08_reporting/run_manifest.json", second)
+    assert (manifest["trained"], manifest["trained_in"], manifest["steps_run"]) == (False, first, 0)
+    assert manifest["outputs"] == load_json(root, "08_reporting/run_manifest.json", first)["outputs"]
+    metrics = [load_json(root, "08_reporting/test_metrics.json", version) for version in (first, second)]
+    assert metrics[0] == metrics[1]
+
+
+def test_evaluate_takes_the_models_own_settings(trained: tuple[Path, str], csv: Path) -> None:
+    """A model scored on windows of another length than it was trained on would be scored wrongly, or not at all."""
+    root, first = trained
+    version = run_plainly("evaluate", root, csv, evaluation=SMALL["evaluation"])
+    metrics = [load_json(root, "08_reporting/test_metrics.json", which) for which in (first, version)]
+    assert metrics[0] == metrics[1]
+
+
+def test_evaluate_refuses_a_parameter_that_contradicts_the_model(trained: tuple[Path, str], csv: Path) -> None:
+    """Metrics under the wrong name are worse than none."""
+    root, _ = trained
+    with pytest.raises(ParameterError, match=r"window\.seq_len is 96 here and 48 in the model"):
+        run_plainly("evaluate", root, csv, window={"seq_len": 96})
+
+
+@pytest.mark.parametrize("which", ["newest", "best"])
+def test_publish_makes_a_model_of_a_checkpoint_without_training(
+    trained: tuple[Path, str], csv: Path, backbones: dict[str, Path], which: str
+) -> None:
+    """Ten hours into a run people want to look at a forecast."""
+    root, first = trained
+    version = run("publish", root, csv, backbones["llama"], checkpoint=which)
+    models = [SavedModel.read(root / "06_models/timellm_model" / each / "timellm_model") for each in (first, version)]
+    assert models[1].config.best_step == (10 if which == "newest" else models[0].config.best_step)
+    if models[0].config.best_step == models[1].config.best_step:
+        assert models[0].digests() == models[1].digests()
+    metrics = run_plainly("evaluate", root, csv, evaluation=SMALL["evaluation"])
+    assert load_json(root, "08_reporting/test_metrics.json", metrics)["num_windows"] == 84
+
+
+def test_publish_says_when_there_is_no_checkpoint(tmp_path: Path, csv: Path) -> None:
+    """An empty folder gives no hint which parameters were meant."""
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        run("publish", tmp_path, csv, "none")
+
+
+def test_the_target_alone_and_no_backbone(tmp_path: Path, csv: Path) -> None:
+    """`features: S` and the ablation without a language model are one parameter each."""
+    version = run("train", tmp_path, csv, "none", window={"features": "S"})
+    metrics = load_json(tmp_path, "08_reporting/test_metrics.json", version)
+    assert list(metrics["models"]["timellm"]["scaled"]["per_channel"]) == ["OT"]
+    assert load_json(tmp_path, "05_model_input/run_plan.json", version)["num_channels"] == 1
+
+
+def test_a_bad_parameter_stops_before_anything_is_written(tmp_path: Path, csv: Path) -> None:
+    """Half a set of results is taken for a whole one."""
+    with pytest.raises(ParameterError, match=r"did you mean `window\.seq_len`"):
+        run_plainly("train", tmp_path / "root", csv, window={"seqlen": 48})
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_bad_series_leaves_no_version(tmp_path: Path, csv: Path) -> None:
+    """The next run would load what this one left."""
+    broken = tmp_path / "broken.csv"
+    broken.write_text(csv.read_text(encoding="utf-8").replace("2020-01-02 03:00:00", "yesterday"), encoding="utf-8")
+    with pytest.raises(Exception, match="not a time stamp") as caught:
+        run("train", tmp_path / "root", broken, "none")
+    mistake = find_user_error(caught.value)
+    assert mistake is not None and f"{broken}, line 29, column `date`" in mistake.where
+    assert not list((tmp_path / "root").rglob("*.parquet"))
+
+
+def test_under_a_launcher_it_refuses(tmp_path: Path, csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under torchrun every process would run the whole pipeline and race for the same files."""
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(UserError, match="launched by torchrun or accelerate"):
+        run("train", tmp_path, csv, "none")

@@ -1,0 +1,127 @@
+"""The frequency is found on the calendar and gives the season and the words of the prompt."""
+
+import pandas as pd
+import pytest
+
+from timellm_pipeline.errors import SeriesError
+from timellm_pipeline.parameters import DataParams, WindowParams
+from timellm_pipeline.series.frequency import frequency_in_words, season_length
+from timellm_pipeline.series.validation import validate_series
+
+NOT_IN_WORDS = pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="bug: to_offset calls a day `24h` and a week `168h`"
+)
+INFER_FREQ_WARNS = pytest.mark.xfail(
+    strict=True, raises=Warning, reason="bug: pandas 3.1 warns that infer_freq will give an offset, no string"
+)
+
+
+def frequency_of(dates: pd.DatetimeIndex) -> str:
+    """The frequency that validation finds in a file with these dates."""
+    frame = pd.DataFrame({"date": dates.astype(str), "OT": range(len(dates))})
+    frame.attrs = {"path": "a.csv"}
+    return str(validate_series(frame, DataParams(), WindowParams()).attrs["frequency"])
+
+
+@pytest.mark.parametrize(
+    ("alias", "season"),
+    [
+        ("min", 1440),
+        ("10min", 144),
+        ("15min", 96),
+        ("30min", 48),
+        ("h", 24),
+        ("2h", 12),
+        ("12h", 2),
+        ("D", 7),
+        ("W-MON", 52),
+        ("7min", 1),  # a day is no whole number of 7 minutes
+        ("5h", 1),
+        ("2D", 1),
+    ],
+)
+def test_season_is_a_day_a_week_or_a_year_of_rows(alias: str, season: int) -> None:
+    """Without it seasonal naive, the rival of every model, would repeat the wrong rows and look weak."""
+    assert season_length(frequency_of(pd.date_range("2019-12-31", periods=60, freq=alias))) == season
+    assert season_length(alias) == season
+
+
+@INFER_FREQ_WARNS
+@pytest.mark.parametrize(("alias", "season"), [("B", 5), ("MS", 12), ("ME", 12), ("QS", 4), ("QE", 4), ("YS", 1)])
+def test_season_of_months_and_business_days_is_found_on_the_calendar(alias: str, season: int) -> None:
+    """Without it a series whose steps differ in length would be refused, or compared with plain naive."""
+    assert season_length(alias) == season
+    assert season_length(frequency_of(pd.date_range("2019-12-31", periods=60, freq=alias))) == season
+
+
+@pytest.mark.parametrize(
+    ("alias", "words"),
+    [
+        ("h", "hourly"),
+        ("15min", "15-minute"),
+        ("30s", "30-second"),
+        ("2h", "2-hour"),
+        pytest.param("D", "daily", marks=NOT_IN_WORDS),
+        pytest.param("W", "weekly", marks=NOT_IN_WORDS),
+    ],
+)
+def test_frequency_of_the_dates_is_said_in_words(alias: str, words: str) -> None:
+    """Without it the prompt would tell the language model a pandas alias, or a number it has to divide."""
+    assert frequency_in_words(frequency_of(pd.date_range("2019-12-31", periods=60, freq=alias))) == words
+
+
+@INFER_FREQ_WARNS
+@pytest.mark.parametrize(("alias", "words"), [("B", "business-daily"), ("MS", "monthly"), ("ME", "monthly")])
+def test_calendar_frequency_of_the_dates_is_said_in_words(alias: str, words: str) -> None:
+    """Without it the prompt of a monthly series would say `MS`."""
+    assert frequency_in_words(frequency_of(pd.date_range("2019-12-31", periods=60, freq=alias))) == words
+
+
+def test_frequency_without_a_word_is_named_by_its_alias() -> None:
+    """Without it an unusual frequency would be described as another one."""
+    assert frequency_in_words("QS-OCT") == "evenly spaced (QS-OCT)"
+
+
+@pytest.mark.parametrize(("alias", "found"), [("15min", "15min"), ("h", "h"), ("3h", "3h")])
+@pytest.mark.parametrize("num_rows", [3, 500])
+def test_even_steps_of_any_number_are_their_own_frequency(alias: str, found: str, num_rows: int) -> None:
+    """Without it a short series would be refused, or two rows be enough to call anything even."""
+    assert frequency_of(pd.date_range("2020-01-01", periods=num_rows, freq=alias)) == found
+
+
+@INFER_FREQ_WARNS
+@pytest.mark.parametrize("alias", ["MS", "B"])
+@pytest.mark.parametrize("num_rows", [6, 500])
+def test_calendar_steps_of_different_length_are_no_gaps(alias: str, num_rows: int) -> None:
+    """Without it February, or each weekend, would be called a gap."""
+    assert frequency_of(pd.date_range("2020-01-01", periods=num_rows, freq=alias)) == alias
+
+
+@pytest.mark.parametrize("place", [1, 20, 58])
+@pytest.mark.parametrize("alias", ["15min", "h", "D"])
+def test_missing_row_is_named_at_its_line(alias: str, place: int) -> None:
+    """Without it a gap would pass for a longer step, and every later window be out of season."""
+    dates = pd.date_range("2020-01-01", periods=60, freq=alias).delete(place)
+    with pytest.raises(SeriesError) as caught:
+        frequency_of(dates)
+    assert caught.value.where == f"a.csv, line {place + 2}"
+    assert caught.value.what.startswith(f"{dates[place]} comes")
+    assert "there are 1 such places" in caught.value.what
+
+
+@pytest.mark.parametrize("alias", ["MS", "B"])
+def test_missing_row_of_a_calendar_frequency_is_an_error(alias: str) -> None:
+    """Without it a month or a business day could be missing unseen, because its steps differ anyway."""
+    with pytest.raises(SeriesError, match=r"fill or cut the missing rows"):
+        frequency_of(pd.date_range("2020-01-01", periods=60, freq=alias).delete(20))
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="bug: the first weekend or month of another length is named instead"
+)
+@pytest.mark.parametrize("alias", ["MS", "B"])
+def test_missing_row_of_a_calendar_frequency_is_named_at_its_line(alias: str) -> None:
+    """Without it a person is sent to a weekend, finds nothing missing there, and has no way on."""
+    with pytest.raises(SeriesError) as caught:
+        frequency_of(pd.date_range("2020-01-01", periods=60, freq=alias).delete(20))
+    assert caught.value.where == "a.csv, line 22"

@@ -1,0 +1,75 @@
+"""What a good CSV becomes: an even, numeric series that knows its file and frequency."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from timellm_pipeline.parameters import DataParams, WindowParams
+from timellm_pipeline.series.validation import validate_series
+
+HOURS = pd.date_range("2020-01-01", periods=48, freq="h").astype(str)
+
+
+def validate(frame: pd.DataFrame, date_column: str = "date") -> pd.DataFrame:
+    """The checked series of a frame as it would be read."""
+    frame.attrs = {"path": "good.csv", "sha256": "a" * 64}
+    return validate_series(frame, DataParams(date_column=date_column), WindowParams())
+
+
+def test_series_has_date_first_and_float64_channels_in_the_files_order() -> None:
+    """Without it whole numbers or another order of columns would give other values, or another data id."""
+    frame = pd.DataFrame(
+        {"OT": np.arange(48), "date": HOURS, "A": [True, False] * 24, "B": [str(n) for n in range(48)]}
+    )
+    series = validate(frame)
+    assert list(series.columns) == ["date", "OT", "A", "B"]
+    assert (series.dtypes.iloc[1:] == np.float64).all()
+    assert series["date"].dtype.kind == "M"
+    assert series["OT"].tolist() == series["B"].tolist() == list(range(48))
+    assert series["A"].tolist() == [1.0, 0.0] * 24
+
+
+def test_series_carries_frequency_file_and_digest() -> None:
+    """Without it nothing behind the validation could name the file, or know its season."""
+    series = validate(pd.DataFrame({"date": HOURS, "OT": 0.5}))
+    assert series.attrs == {"frequency": "h", "file": "good.csv", "sha256": "a" * 64}
+
+
+def test_validation_leaves_the_raw_frame_as_it_was() -> None:
+    """Without it a raw frame that a notebook holds would change under its hands."""
+    frame = pd.DataFrame({"date": HOURS, "OT": range(48)})
+    before = frame.copy(deep=True)
+    validate(frame)
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_date_column_of_another_name_becomes_date() -> None:
+    """Without it `data.date_column` would be read and then lost, and everything behind looks for `date`."""
+    series = validate(pd.DataFrame({"time": HOURS, "OT": range(48)}), date_column="time")
+    assert list(series.columns) == ["date", "OT"]
+    assert series["date"].iloc[1] == pd.Timestamp("2020-01-01 01:00:00")
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="bug: a channel named `date` takes the place of the time stamps"
+)
+def test_channel_named_date_does_not_take_the_place_of_the_time_stamps() -> None:
+    """Without it a file with another date column and a channel `date` loses both in silence."""
+    frame = pd.DataFrame({"time": HOURS, "date": range(48), "OT": range(48)})
+    series = validate(frame, date_column="time")
+    assert series["date"].iloc[1] == pd.Timestamp("2020-01-01 01:00:00")
+
+
+def test_rows_of_another_index_keep_their_values() -> None:
+    """Without it a frame cut out of a longer one (its index starts at 10) would be joined to wrong rows."""
+    frame = pd.DataFrame({"date": HOURS, "OT": range(48)}).iloc[10:]
+    series = validate(frame)
+    assert series["OT"].tolist() == list(range(10, 48))
+    assert series["date"].iloc[0] == pd.Timestamp("2020-01-01 10:00:00")
+
+
+def test_parsed_dates_give_the_same_series_as_text() -> None:
+    """Without it a notebook that parses dates itself would get another series than the command line."""
+    text = validate(pd.DataFrame({"date": HOURS, "OT": range(48)}))
+    parsed = validate(pd.DataFrame({"date": pd.to_datetime(HOURS), "OT": range(48)}))
+    pd.testing.assert_frame_equal(text, parsed)

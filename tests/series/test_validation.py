@@ -1,0 +1,136 @@
+"""A bad CSV gives one SeriesError that names file, line and column; a good one becomes an even series."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from timellm_pipeline.errors import SeriesError, UserError
+from timellm_pipeline.parameters import DataParams, WindowParams
+from timellm_pipeline.series.validation import validate_series
+
+HEADER = "date,HUFL,OT"
+ROWS = [f"2020-01-01 {hour:02d}:00:00,{hour},{hour / 2}" for hour in range(12)]  # row 0 is line 2 of the file
+ONE = " (1 such values in this column)"
+
+
+def read(path: Path, lines: list[str]) -> pd.DataFrame:
+    """A file of these lines, written and read as the raw series is."""
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    frame = pd.read_csv(path)
+    frame.attrs = {"path": str(path), "sha256": "0" * 64}
+    return frame
+
+
+def refusal(path: Path, lines: list[str], target: str = "OT", date_column: str = "date") -> SeriesError:
+    """The error that a file of these lines gives."""
+    with pytest.raises(SeriesError) as caught:
+        validate_series(read(path, lines), DataParams(date_column=date_column), WindowParams(target=target))
+    error = caught.value
+    assert isinstance(error, UserError)
+    assert error.where.startswith(str(path))
+    assert error.do
+    return error
+
+
+def with_line(number: int, text: str) -> list[str]:
+    """The good file with one line, counted from 1 as an editor does, replaced."""
+    lines = [HEADER, *ROWS]
+    lines[number - 1] = text
+    return lines
+
+
+def without_line(number: int) -> list[str]:
+    """The good file with one line left out."""
+    return [line for place, line in enumerate([HEADER, *ROWS], start=1) if place != number]
+
+
+@pytest.mark.parametrize(
+    ("lines", "what", "place"),
+    [
+        (with_line(6, "yesterday,4,2"), "'yesterday' is not a time stamp", ", line 6, column `date`"),
+        (with_line(2, "2020-13-01 00:00:00,4,2"), "'2020-13-01 00:00:00' is not a time", ", line 2, column `date`"),
+        (with_line(13, ",4,2"), "nan is not a time stamp", ", line 13, column `date`"),
+        (with_line(7, ROWS[4]), "time stamp 2020-01-01 04:00:00 stands twice", ", line 7"),
+        (with_line(7, ROWS[1]), "2020-01-01 01:00:00 comes after 2020-01-01 04:00:00", ", line 7"),
+        ([HEADER, *reversed(ROWS)], "2020-01-01 10:00:00 comes after 2020-01-01 11:00:00", ", line 3"),
+        (without_line(9), "2020-01-01 08:00:00 comes 0 days 02:00:00 after 2020-01-01 06:00:00", ", line 9"),
+        (with_line(13, "2020-01-01 11:30:00,4,2"), "the step is 0 days 01:00:00; there are 1 such", ", line 13"),
+        (with_line(5, "2020-01-01 03:00:00,n.a.,2"), "'n.a.' is not a finite number", ", line 5, column `HUFL`" + ONE),
+        (with_line(5, "2020-01-01 03:00:00,4,inf"), "is not a finite number", ", line 5, column `OT`" + ONE),
+        (with_line(4, "2020-01-01 02:00:00,4,"), "a value of channel `OT` is missing", ", line 4, column `OT`" + ONE),
+        (
+            [HEADER, *[f"{row.rsplit(',', 1)[0]}," for row in ROWS]],
+            "is missing",
+            ", line 2, column `OT`" + ONE.replace("1", "12"),
+        ),
+        ([HEADER], "the file has no rows", ""),
+        ([HEADER, *ROWS[:2]], "2 rows are too few to tell a frequency", ""),
+        (["time,HUFL,OT", *ROWS], "no column `date`; the columns are `time`, `HUFL`, `OT`", ", header"),
+        (["date", *[row.split(",")[0] for row in ROWS]], "the target channel `OT` is not in the file", ", header"),
+    ],
+)
+def test_bad_file_is_one_error_with_file_line_and_column(
+    tmp_path: Path, lines: list[str], what: str, place: str
+) -> None:
+    """Without it a person with 17,420 rows learns that something is wrong, and not where."""
+    error = refusal(tmp_path / "bad.csv", lines)
+    assert what in error.what
+    assert error.where == f"{tmp_path / 'bad.csv'}{place}"
+
+
+@pytest.mark.parametrize(("target", "nearest"), [("0T", "OT"), ("HUFFL", "HUFL"), ("temperature", "OT")])
+def test_missing_target_is_answered_with_the_nearest_channel(tmp_path: Path, target: str, nearest: str) -> None:
+    """Without it a misspelt target has to be found by opening the file."""
+    error = refusal(tmp_path / "a.csv", [HEADER, *ROWS], target=target)
+    assert error.what == f"the target channel `{target}` is not in the file; its channels are `HUFL`, `OT`"
+    assert error.do.endswith(f"--params window.target={nearest}")
+
+
+@pytest.mark.parametrize(
+    ("lines", "do"),
+    [
+        (with_line(7, ROWS[4]), "remove the duplicate row"),
+        (with_line(7, ROWS[1]), "sort the rows by time"),
+        (without_line(9), "fill or cut the missing rows"),
+        (["time,HUFL,OT", *ROWS], "set data.date_column"),
+        (with_line(5, "2020-01-01 03:00:00,x,2"), "remove the column if it is not a channel"),
+    ],
+)
+def test_each_error_says_what_to_do(tmp_path: Path, lines: list[str], do: str) -> None:
+    """Without it the remedy of one mistake could be printed for another."""
+    assert do in refusal(tmp_path / "bad.csv", lines).do
+
+
+@pytest.mark.parametrize("junk", ["", "x", "NaT", "2020-02-30", "0", "1e400", "01/02/2020", "2020-01-01T05:00:00"])
+@pytest.mark.parametrize("line", [7, 13])
+def test_every_bad_date_is_a_series_error_that_names_its_line(tmp_path: Path, line: int, junk: str) -> None:
+    """Without it some junk leaves pandas' own error, or is taken for another time."""
+    error = refusal(tmp_path / "bad.csv", with_line(line, f"{junk},1,2"))
+    assert error.where.endswith(f", line {line}, column `date`")
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="bug: mixed UTC offsets leave pandas' own ValueError")
+def test_dates_of_two_utc_offsets_are_a_series_error_that_names_the_column(tmp_path: Path) -> None:
+    """Without it a file with a change to summer time ends in a traceback that names neither file nor column."""
+    offsets = ["+01:00"] * 6 + ["+02:00"] * 6
+    lines = [HEADER, *[row.replace(",", f"{offset},", 1) for row, offset in zip(ROWS, offsets, strict=True)]]
+    assert "column `date`" in refusal(tmp_path / "bad.csv", lines).where
+
+
+@pytest.mark.xfail(
+    strict=True, raises=pytest.fail.Exception, reason="bug: whole numbers are read as nanoseconds since 1970"
+)
+@pytest.mark.parametrize("dates", [range(2000, 2012), range(20200101, 20200113), range(0, 43_200, 3_600)])
+def test_dates_that_are_whole_numbers_are_refused(tmp_path: Path, dates: range) -> None:
+    """Without it years, 20200101 or seconds pass as an even series of nanoseconds, season 86,400,000,000,000."""
+    lines = [HEADER, *[f"{date},1,2" for date in dates]]
+    assert refusal(tmp_path / "bad.csv", lines).where.endswith(", line 2, column `date`")
+
+
+@pytest.mark.parametrize("junk", ["", "x", "NaN", "-inf", "1e999", "1,5", "12:30", "0x1F", "--"])
+@pytest.mark.parametrize("line", [2, 7, 13])
+def test_every_bad_value_is_a_series_error_that_names_its_line(tmp_path: Path, line: int, junk: str) -> None:
+    """Without it one cell of text turns a channel into NaN, and the model with it."""
+    error = refusal(tmp_path / "bad.csv", with_line(line, f'{ROWS[line - 2].split(",")[0]},1,"{junk}"'))
+    assert error.where.endswith(f", line {line}, column `OT`{ONE}")

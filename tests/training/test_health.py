@@ -1,0 +1,79 @@
+"""A run that has gone wrong stops, says where, and never replaces a good checkpoint by a bad one."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_resume import LONG, train
+
+from conftest import small_parameters
+from timellm_pipeline.errors import TrainingError
+from timellm_pipeline.evaluation.errors import ErrorSums
+from timellm_pipeline.training import loop as loop_module
+from timellm_pipeline.training.checkpoint import CheckpointStore
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, step: int, what: str) -> None:
+    """Make the loss, or only its gradient, not a number from that step on."""
+    whole = loop_module.TrainingLoop._update
+
+    def poisoned(self: Any, *args: Any, **kwargs: Any) -> None:
+        if self.state.step >= step - 1:
+            with torch.no_grad():
+                if what == "loss":
+                    self.model.head.bias.fill_(float("nan"))
+                else:
+                    self.model.head.bias.register_hook(lambda gradient: gradient * float("nan"))
+        whole(self, *args, **kwargs)
+
+    monkeypatch.setattr(loop_module.TrainingLoop, "_update", poisoned)
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_a_number_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A NaN that is trained on turns every later checkpoint into waste."""
+    parameters = small_parameters(training=LONG)
+    with monkeypatch.context() as patch:
+        poison(patch, 9, what)
+        with pytest.raises(TrainingError) as caught:
+            train(raw_series, parameters, tmp_path / "store")
+    assert f"the {what} is not a finite number at step 9" in caught.value.what
+    assert "training windows" in caught.value.where and "learning_rate" in caught.value.do
+    (folder,) = (tmp_path / "store").iterdir()
+    newest = CheckpointStore(tmp_path / "store").run(folder.name).newest()
+    assert newest is not None and newest.step == 8
+    assert all(torch.isfinite(weight).all() for weight in newest.weights().values())
+    assert train(raw_series, parameters, tmp_path / "store").record["resumed_from"] == [8]
+
+
+def test_a_validation_that_is_not_finite_never_becomes_best(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the published code a NaN passes every comparison and is saved as the new best model."""
+    whole = loop_module.score_model
+    calls: list[int] = []
+
+    def sometimes_nan(*args: Any, **kwargs: Any) -> ErrorSums:
+        sums = whole(*args, **kwargs)
+        calls.append(1)
+        if len(calls) > 1:
+            sums.squared = np.full_like(sums.squared, np.nan)
+        return sums
+
+    monkeypatch.setattr(loop_module, "score_model", sometimes_nan)
+    result = train(raw_series, small_parameters(training=LONG), tmp_path / "store")
+    assert result.record["best_step"] == 5 and np.isfinite(result.record["validation_mse"])
+
+
+def test_without_one_finite_validation_there_is_no_model(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An untrained model published as a result is worse than none."""
+    monkeypatch.setattr(ErrorSums, "mse", property(lambda self: float("nan")))
+    with pytest.raises(TrainingError, match="no validation gave a finite number"):
+        train(raw_series, small_parameters(), tmp_path / "store")

@@ -1,0 +1,214 @@
+"""Promise 4: a run that was cut off ends with the same bytes as one that was not."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from conftest import make_inputs, small_parameters
+from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.parameters import Parameters
+from timellm_pipeline.training import loop as loop_module
+from timellm_pipeline.training.checkpoint import CheckpointStore
+from timellm_pipeline.training.history import TIME_COLUMNS
+from timellm_pipeline.training.run import TrainingResult, train_model
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the program may catch it."""
+
+
+def train(raw: pd.DataFrame, parameters: Parameters, root: Path, version: str = "v1") -> TrainingResult:
+    source = BackboneSource(root.parent / "cache")
+    return train_model(make_inputs(raw, parameters), parameters, source, CheckpointStore(root), version)
+
+
+def kill_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """End the process the moment so many steps have been run, whatever has been saved by then."""
+    whole = loop_module.TrainingLoop._after_update
+
+    def dying(self: Any, group: Any, *others: Any) -> None:
+        if self.state.step >= step:
+            raise Killed
+        whole(self, group, *others)
+
+    monkeypatch.setattr(loop_module.TrainingLoop, "_after_update", dying)
+
+
+def assert_same(one: TrainingResult, other: TrainingResult) -> None:
+    assert one.model.weights.keys() == other.model.weights.keys()
+    for name, weight in one.model.weights.items():
+        assert torch.equal(weight, other.model.weights[name]), name
+    without_times = [result.history.drop(columns=list(TIME_COLUMNS)) for result in (one, other)]
+    pd.testing.assert_frame_equal(*without_times, check_exact=True)
+    for key in ("best_step", "validation_mse", "stop_reason", "training_id", "content_id"):
+        assert one.record[key] == other.record[key], key
+
+
+LONG = {"max_steps": 24, "save_steps": 2, "validate_steps": 5, "log_steps": 3, "batch_size": 64}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(raw_series: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    """24 steps over several epochs (11 steps each) with dropout, never cut off."""
+    return train(raw_series, small_parameters(training=LONG), tmp_path_factory.mktemp("undisturbed") / "store")
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 8, 11, 12, 15, 20, 23])
+def test_a_run_killed_at_any_step_ends_with_the_same_bytes(
+    raw_series: pd.DataFrame, undisturbed: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """A resume that loses the order, a random state or a counter trains on, to another model."""
+    parameters = small_parameters(training=LONG)
+    with monkeypatch.context() as patch:
+        kill_after(patch, step)
+        with pytest.raises(Killed):
+            train(raw_series, parameters, tmp_path / "store")
+    resumed = train(raw_series, parameters, tmp_path / "store")
+    assert_same(resumed, undisturbed)
+    last_saved = max([saved for saved in (*range(2, 24, 2), 5, 10, 15, 20) if saved < step], default=0)
+    assert resumed.record["resumed_from"] == ([last_saved] if last_saved >= 2 else [])
+    assert resumed.record["steps_run"] == 24 - (last_saved if last_saved >= 2 else 0)
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
+    raw_series: pd.DataFrame, undisturbed: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one resume restores, the next one must be able to restore again."""
+    parameters = small_parameters(training=LONG)
+    for step in (7, 9, 16, 22):
+        with monkeypatch.context() as patch:
+            kill_after(patch, step)
+            with pytest.raises(Killed):
+                train(raw_series, parameters, tmp_path / "store")
+    resumed = train(raw_series, parameters, tmp_path / "store")
+    assert_same(resumed, undisturbed)
+    assert len(resumed.record["resumed_from"]) == 4
+
+
+@pytest.mark.parametrize("options", [{"accumulate": 3}, {"num_workers": 2}], ids=["accumulate", "workers"])
+def test_accumulation_and_workers_resume_exactly(
+    raw_series: pd.DataFrame, backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict
+) -> None:
+    """A checkpoint inside an accumulation, or batches lost in a worker's queue, would shift everything after it."""
+    parameters = small_parameters(backbones["gpt2"], training={**LONG, "max_steps": 14, "save_steps": 4, **options})
+    whole = train(raw_series, parameters, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        kill_after(patch, 8)
+        with pytest.raises(Killed):
+            train(raw_series, parameters, tmp_path / "store")
+    resumed = train(raw_series, parameters, tmp_path / "store")
+    assert_same(resumed, whole)
+    assert resumed.record["resumed_from"]
+
+
+def test_workers_and_saving_change_no_number(raw_series: pd.DataFrame, tmp_path: Path) -> None:
+    """Parameters of speed and safety are not part of the training id, so they must not change the result."""
+    plain = train(raw_series, small_parameters(), tmp_path / "a")
+    other = small_parameters(training={"num_workers": 1, "save_steps": 5, "keep_checkpoints": 2})
+    assert_same(train(raw_series, other, tmp_path / "b"), plain)
+
+
+def test_early_stopping_counts_on_after_a_resume(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A counter that starts at nought again would train longer after each interruption."""
+    parameters = small_parameters(
+        training={**LONG, "max_steps": 80, "validate_steps": 4, "patience": 2, "learning_rate": 0.3}
+    )
+    whole = train(raw_series, parameters, tmp_path / "whole")
+    assert whole.record["stop_reason"] == "early_stopping" and whole.record["steps"] < 80
+    with monkeypatch.context() as patch:
+        kill_after(patch, whole.record["steps"] - 1)
+        with pytest.raises(Killed):
+            train(raw_series, parameters, tmp_path / "store")
+    assert_same(train(raw_series, parameters, tmp_path / "store"), whole)
+
+
+@pytest.mark.parametrize("damage", ["flipped bit", "emptied state", "no manifest", "foreign format"])
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(
+    raw_series: pd.DataFrame,
+    undisturbed: TrainingResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    damage: str,
+) -> None:
+    """safetensors and torch.load read a flipped bit without complaint."""
+    parameters = small_parameters(training=LONG)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 13)
+        with pytest.raises(Killed):
+            train(raw_series, parameters, tmp_path / "store")
+    newest = max((tmp_path / "store").glob("*/step-*"))
+    assert newest.name == "step-000000012"
+    if damage == "flipped bit":
+        content = bytearray((newest / "trainable.safetensors").read_bytes())
+        content[-7] ^= 1
+        (newest / "trainable.safetensors").write_bytes(content)
+    elif damage == "emptied state":
+        (newest / "state.pt").write_bytes(b"")
+    elif damage == "no manifest":
+        (newest / "manifest.json").unlink()
+    else:
+        manifest = (newest / "manifest.json").read_text(encoding="utf-8")
+        (newest / "manifest.json").write_text(manifest.replace('"format": 1', '"format": 99'), encoding="utf-8")
+    resumed = train(raw_series, parameters, tmp_path / "store")
+    assert resumed.record["resumed_from"] == [10]
+    assert "step-000000012 is passed over" in caplog.text
+    assert_same(resumed, undisturbed)
+
+
+def test_other_parameters_start_afresh_and_the_log_says_which(
+    raw_series: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Resuming a run of another learning rate would give a model that no parameters describe."""
+    caplog.set_level("INFO")
+    first = train(raw_series, small_parameters(), tmp_path / "store")
+    second = train(raw_series, small_parameters(training={"learning_rate": 0.01}), tmp_path / "store")
+    assert second.record["training_id"] != first.record["training_id"]
+    assert second.record["resumed_from"] == []
+    assert "training.learning_rate: 0.001 -> 0.01" in caplog.text
+
+
+def test_another_version_resumes_with_a_warning_or_is_refused_on_request(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new image must not lose ten hours, and must not pretend that nothing changed."""
+    with monkeypatch.context() as patch:
+        kill_after(patch, 9)
+        with pytest.raises(Killed):
+            train(raw_series, small_parameters(training=LONG), tmp_path / "store")
+    monkeypatch.setattr("timellm_pipeline.training.identity.source_digest", lambda: "another source")
+    with pytest.raises(CheckpointError, match="computed by something else: source"):
+        train(raw_series, small_parameters(training={**LONG, "resume": "exact"}), tmp_path / "store")
+    resumed = train(raw_series, small_parameters(training=LONG), tmp_path / "store")
+    assert resumed.record["resumed_from"] == [8]
+    (link,) = resumed.record["resume_chain"]
+    assert link["byte_equal"] is False and link["differences"][0].startswith("source: ")
+    assert "not byte-equal" in caplog.text
+
+
+def test_finished_is_finished(raw_series: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Training again what is done wastes hours; saying `trained` of a copy is a lie."""
+    caplog.set_level("INFO")
+    first = train(raw_series, small_parameters(), tmp_path / "store", "v1")
+    second = train(raw_series, small_parameters(), tmp_path / "store", "v2")
+    assert (first.record["trained"], second.record["trained"]) == (True, False)
+    assert second.record["trained_in"] == "v1" and second.record["steps_run"] == 0
+    assert "has finished before (in version v1)" in caplog.text
+    assert_same(second, first)
+    forced = train(raw_series, small_parameters(training={"force": True}), tmp_path / "store", "v3")
+    assert forced.record["trained_in"] == "v3" and forced.record["steps_run"] == 12
+    assert_same(forced, first)
+
+
+def test_a_finished_run_outlives_the_machine_that_ran_it(raw_series: pd.DataFrame, tmp_path: Path) -> None:
+    """When only the mounted drive is left, the model must come back from it."""
+    first = train(raw_series, small_parameters(), tmp_path / "store")
+    shutil.copytree(tmp_path / "store", tmp_path / "moved")
+    assert_same(train(raw_series, small_parameters(), tmp_path / "moved"), first)

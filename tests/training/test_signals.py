@@ -1,0 +1,60 @@
+"""SIGTERM and Ctrl-C save at the next update and leave with the status that schedulers expect."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from test_resume import LONG, assert_same, train
+
+from conftest import small_parameters
+from timellm_pipeline.training import loop as loop_module
+from timellm_pipeline.training.signals import StopSignals, TrainingStopped
+
+
+def signal_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, number: int) -> None:
+    """Send this process a signal in the middle of the given call of a method of the loop."""
+    whole = getattr(loop_module.TrainingLoop, name)
+    calls: list[int] = []
+
+    def signalling(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), number)
+        return whole(self, *args, **kwargs)
+
+    monkeypatch.setattr(loop_module.TrainingLoop, name, signalling)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("where", ["_update", "_validate"])
+def test_a_signal_saves_at_the_next_update_and_the_rerun_goes_on_from_there(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, where: str
+) -> None:
+    """A machine that is taken away with notice must lose no step, not even in the middle of a validation."""
+    parameters = small_parameters(training={**LONG, "save_steps": 1000})
+    whole = train(raw_series, parameters, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        signal_at(patch, where, 8 if where == "_update" else 2, number)
+        with pytest.raises(TrainingStopped) as caught:
+            train(raw_series, parameters, tmp_path / "store")
+    step = 8 if where == "_update" else 10
+    assert caught.value.status == status
+    assert f"stopped at step {step}" in str(caught.value) and "goes on from there" in str(caught.value)
+    resumed = train(raw_series, parameters, tmp_path / "store")
+    assert resumed.record["resumed_from"] == [step]
+    assert_same(resumed, whole)
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_handlers_are_put_back() -> None:
+    """Somebody who presses twice does not want to wait for a step of half a minute."""
+    before = signal.getsignal(signal.SIGINT)
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.received == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause() if hasattr(signal, "pause") else None
+    assert signal.getsignal(signal.SIGINT) is before
