@@ -102,7 +102,8 @@ def main() -> int:
             status, killed = run_until_killed(disturbed, options.steps, rng, log)
         else:
             with log.open("w", encoding="utf-8") as out:
-                done = subprocess.run(command(disturbed, options.steps), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+                words = command(disturbed, options.steps)
+                done = subprocess.run(words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False)
             status, killed = done.returncode, False
         kills, processes = kills + killed, processes + 1
         text = log.read_text(encoding="utf-8")

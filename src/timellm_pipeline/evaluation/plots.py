@@ -39,7 +39,8 @@ def plot_history(history: pd.DataFrame) -> go.Figure:
     if errors:
         best = errors.index(min(errors))
         figure.add_annotation(x=steps[best], y=errors[best], text=f"best {errors[best]:.4f}", ay=-36, ax=0)
-    return _styled(figure, "Training", "step (one batch)", "MSE (scaled units)")
+    figure.update_yaxes(type="log")  # the first steps would flatten everything after them
+    return _styled(figure, "Training", "step (one batch)", "MSE (scaled units, log scale)")
 
 
 def plot_forecasts(examples: list[Example]) -> go.Figure:
@@ -80,6 +81,7 @@ def plot_horizon(metrics: dict[str, Any]) -> go.Figure:
             name=f"{NAMES[name]} ({of_model['scaled']['mse']:.3f})",
             line={"color": COLORS[name], "width": 2.5 if name == "timellm" else 1.5},
         )
+    figure.update_yaxes(rangemode="tozero")
     title = f"Error by horizon step, {metrics['num_windows']:,} test windows"
     return _styled(figure, title, "rows ahead", "MSE (scaled units)")
 
@@ -95,5 +97,5 @@ def _styled(figure: go.Figure, title: str, x_title: str | None, y_title: str | N
     if x_title:
         figure.update_xaxes(title_text=x_title)
     if y_title:
-        figure.update_yaxes(title_text=y_title, rangemode="tozero")
+        figure.update_yaxes(title_text=y_title)
     return figure

@@ -1,0 +1,96 @@
+"""The real command line: three lines for a mistake, statuses that mean something, the plan in seconds."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+
+def kedro(*words: str) -> list[str]:
+    return [sys.executable, "-m", "kedro", *words]
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(kedro(*words), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_mistake_is_three_lines_and_status_1(tmp_path: Path) -> None:
+    """A page of traceback hides the one line that helps."""
+    done = run("run", "--pipeline", "train", "--params", f"data_root={tmp_path}/out,window.strid=3")
+    assert done.returncode == 1
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 3 and "Traceback" not in done.stdout + done.stderr
+    assert lines[0].startswith("Error: ") and "did you mean `window.stride`" in lines[0]
+    assert lines[1].strip().startswith("where: ") and lines[2].strip().startswith("do: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_inside_a_node_is_three_lines_and_its_traceback_is_in_the_log_file(tmp_path: Path) -> None:
+    """Kedro prints the failed node and a hint to resume from it, which would load nothing new."""
+    csv = tmp_path / "mine.csv"
+    csv.write_text("date,OT\n2020-01-01,1\n2020-01-02,x\n2020-01-03,1\n", encoding="utf-8")
+    done = run("run", "--pipeline", "data", "--params", f"data_root={tmp_path}/out,raw_csv={csv}")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines() == [
+        "Error: 'x' is not a finite number",
+        f"  where: {csv}, line 3, column `OT` (1 such values in this column)",
+        "  do:    fill the value in, or remove the column if it is not a channel",
+    ]
+    assert "failed with error" not in done.stdout
+    log = (ROOT / "logs/timellm.log").read_text(encoding="utf-8")
+    assert f"{csv}, line 3" in log and "Traceback" in log
+
+
+def test_the_published_numbers_stand_in_the_plan(tmp_path: Path) -> None:
+    """The first thing people ask: how many windows, patches and steps are in an epoch."""
+    params = "split.method=ett_hour,window.seq_len=256,window.pred_len=96,window.window_step=1,training.batch_size=2"
+    done = run("run", "--pipeline", "data", "--params", f"data_root={tmp_path},{params}")
+    assert done.returncode == 0, done.stderr
+    for number in ("8,640", "8,289", "58,023", "29,011"):
+        assert number in done.stdout
+    assert "one step = one iteration = one batch" in done.stdout
+
+
+@pytest.mark.long
+def test_sigterm_saves_and_leaves_with_status_143_and_the_rerun_goes_on(tmp_path: Path, backbones: dict) -> None:
+    """A machine that is taken away with notice must lose no step."""
+    params = (
+        f"data_root={tmp_path},backbone.name={backbones['llama']},backbone.layers=null,training.save_steps=100000,"
+        "training.log_steps=1,training.max_steps=60,window.window_step=25,training.validate_steps=1000,"
+        "evaluation.test_step=200,evaluation.validation_step=200"
+    )
+    words = kedro("run", "--pipeline", "train", "--params", params)
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    histories: list[Path] = []
+    while time.monotonic() < deadline:
+        histories = list(tmp_path.glob("06_models/checkpoints/*/history.csv"))
+        if histories and len(histories[0].read_text(encoding="utf-8").splitlines()) > 5:
+            break
+        time.sleep(0.05)
+    assert histories, "training did not start"
+    os.kill(process.pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert "stopped at step" in err and "goes on from there" in err and "Traceback" not in err
+    (saved,) = histories[0].parent.glob("step-*")
+    done = run("run", "--pipeline", "train", "--params", params)
+    assert done.returncode == 0, done.stderr
+    assert f"going on from step {int(saved.name.removeprefix('step-'))}" in done.stdout
+
+
+@pytest.mark.long
+def test_the_lineage_builds_as_a_site(tmp_path: Path) -> None:
+    """`kedro viz build` imports every node; one that cannot be imported kills the picture."""
+    done = run("viz", "build")
+    try:
+        assert done.returncode == 0, done.stderr
+        assert (ROOT / "build/index.html").is_file() and (ROOT / "build/api/main").is_file()
+    finally:
+        subprocess.run(["rm", "-rf", str(ROOT / "build")], check=True)
