@@ -120,3 +120,12 @@ def test_score_counts_every_window_once_whatever_the_chunk(monkeypatch: pytest.M
     chunked = score(lambda x: naive(x, 5), windows)
     np.testing.assert_allclose(chunked.squared, whole.squared, rtol=1e-12)
     assert chunked.windows.tolist() == whole.windows.tolist()
+
+
+def test_ridge_learns_from_every_window_whatever_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it only the last 4,096 of ETTh1's 56,231 training windows might count."""
+    values = np.random.default_rng(5).standard_normal((2, 300)).cumsum(axis=1)
+    train, validation = make_windows(values, 8, 3, last=200), make_windows(values, 8, 3, first=200)
+    whole = fit_linear(train, validation)
+    monkeypatch.setattr(baselines, "CHUNK", 7)
+    np.testing.assert_allclose(fit_linear(train, validation).matrix, whole.matrix, rtol=1e-8, atol=1e-10)
