@@ -115,9 +115,6 @@ def test_data_id_is_the_same_for_a_copy_and_for_any_resolution_of_time() -> None
     assert ids == {identity(series.copy(deep=True))}
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="bug: dates with a UTC offset are digested by their memory addresses"
-)
 def test_data_id_is_the_same_for_two_reads_of_dates_with_an_offset() -> None:
     """Without it a file with `+00:00` in its dates is never resumed: each start is another training."""
     ids = set()

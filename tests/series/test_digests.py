@@ -35,3 +35,13 @@ def test_digest_of_file_is_its_sha256(tmp_path: Path) -> None:
     """Without it the sha256 of a fetched or described file could not be compared with anybody's."""
     (tmp_path / "a.bin").write_bytes(b"abc" * 100_000)
     assert digest_of_file(tmp_path / "a.bin") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_digest_of_frame_does_not_depend_on_how_it_lies_in_memory() -> None:
+    """Without it a frame built in another way, of the same values, would be trained on a second time."""
+    values = np.arange(12.0).reshape(6, 2)
+    one_block = pd.DataFrame(values, columns=["A", "B"])
+    by_column = pd.DataFrame({"A": values[:, 0].copy(), "B": values[:, 1].copy()}, index=range(10, 16))
+    by_column.attrs["path"] = "elsewhere.csv"
+    assert digest_of_frame(one_block) == digest_of_frame(by_column)
+    assert digest_of_frame(one_block.iloc[::2]) == digest_of_frame(by_column.iloc[::2].copy())

@@ -8,13 +8,6 @@ from timellm_pipeline.parameters import DataParams, WindowParams
 from timellm_pipeline.series.frequency import frequency_in_words, season_length
 from timellm_pipeline.series.validation import validate_series
 
-NOT_IN_WORDS = pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="bug: to_offset calls a day `24h` and a week `168h`"
-)
-INFER_FREQ_WARNS = pytest.mark.xfail(
-    strict=True, raises=Warning, reason="bug: pandas 3.1 warns that infer_freq will give an offset, no string"
-)
-
 
 def frequency_of(dates: pd.DatetimeIndex) -> str:
     """The frequency that validation finds in a file with these dates."""
@@ -46,7 +39,6 @@ def test_season_is_a_day_a_week_or_a_year_of_rows(alias: str, season: int) -> No
     assert season_length(alias) == season
 
 
-@INFER_FREQ_WARNS
 @pytest.mark.parametrize(("alias", "season"), [("B", 5), ("MS", 12), ("ME", 12), ("QS", 4), ("QE", 4), ("YS", 1)])
 def test_season_of_months_and_business_days_is_found_on_the_calendar(alias: str, season: int) -> None:
     """Without it a series whose steps differ in length would be refused, or compared with plain naive."""
@@ -61,8 +53,8 @@ def test_season_of_months_and_business_days_is_found_on_the_calendar(alias: str,
         ("15min", "15-minute"),
         ("30s", "30-second"),
         ("2h", "2-hour"),
-        pytest.param("D", "daily", marks=NOT_IN_WORDS),
-        pytest.param("W", "weekly", marks=NOT_IN_WORDS),
+        ("D", "daily"),
+        ("W", "weekly"),
     ],
 )
 def test_frequency_of_the_dates_is_said_in_words(alias: str, words: str) -> None:
@@ -70,7 +62,6 @@ def test_frequency_of_the_dates_is_said_in_words(alias: str, words: str) -> None
     assert frequency_in_words(frequency_of(pd.date_range("2019-12-31", periods=60, freq=alias))) == words
 
 
-@INFER_FREQ_WARNS
 @pytest.mark.parametrize(("alias", "words"), [("B", "business-daily"), ("MS", "monthly"), ("ME", "monthly")])
 def test_calendar_frequency_of_the_dates_is_said_in_words(alias: str, words: str) -> None:
     """Without it the prompt of a monthly series would say `MS`."""
@@ -89,7 +80,6 @@ def test_even_steps_of_any_number_are_their_own_frequency(alias: str, found: str
     assert frequency_of(pd.date_range("2020-01-01", periods=num_rows, freq=alias)) == found
 
 
-@INFER_FREQ_WARNS
 @pytest.mark.parametrize("alias", ["MS", "B"])
 @pytest.mark.parametrize("num_rows", [6, 500])
 def test_calendar_steps_of_different_length_are_no_gaps(alias: str, num_rows: int) -> None:
@@ -116,9 +106,6 @@ def test_missing_row_of_a_calendar_frequency_is_an_error(alias: str) -> None:
         frequency_of(pd.date_range("2020-01-01", periods=60, freq=alias).delete(20))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="bug: the first weekend or month of another length is named instead"
-)
 @pytest.mark.parametrize("alias", ["MS", "B"])
 def test_missing_row_of_a_calendar_frequency_is_named_at_its_line(alias: str) -> None:
     """Without it a person is sent to a weekend, finds nothing missing there, and has no way on."""

@@ -110,7 +110,6 @@ def test_every_bad_date_is_a_series_error_that_names_its_line(tmp_path: Path, li
     assert error.where.endswith(f", line {line}, column `date`")
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="bug: mixed UTC offsets leave pandas' own ValueError")
 def test_dates_of_two_utc_offsets_are_a_series_error_that_names_the_column(tmp_path: Path) -> None:
     """Without it a file with a change to summer time ends in a traceback that names neither file nor column."""
     offsets = ["+01:00"] * 6 + ["+02:00"] * 6
@@ -118,9 +117,6 @@ def test_dates_of_two_utc_offsets_are_a_series_error_that_names_the_column(tmp_p
     assert "column `date`" in refusal(tmp_path / "bad.csv", lines).where
 
 
-@pytest.mark.xfail(
-    strict=True, raises=pytest.fail.Exception, reason="bug: whole numbers are read as nanoseconds since 1970"
-)
 @pytest.mark.parametrize("dates", [range(2000, 2012), range(20200101, 20200113), range(0, 43_200, 3_600)])
 def test_dates_that_are_whole_numbers_are_refused(tmp_path: Path, dates: range) -> None:
     """Without it years, 20200101 or seconds pass as an even series of nanoseconds, season 86,400,000,000,000."""

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,11 @@ class RawSeriesDataset(AbstractDataset[None, pd.DataFrame]):
             )
         content = self.path.read_bytes()
         try:
-            frame = pd.read_csv(io.BytesIO(content))
-        except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
+            with warnings.catch_warnings():
+                # With more fields in a row than in the header pandas takes the first column for an index.
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                frame = pd.read_csv(io.BytesIO(content), index_col=False)
+        except (ValueError, pd.errors.ParserWarning) as error:  # pandas' parser errors are ValueErrors
             raise SeriesError(
                 f"this cannot be read as CSV: {error}",
                 where=str(self.path),

@@ -130,4 +130,6 @@ def describe_series(
         )
     named = ", ".join(channels[:12]) + (f" and {len(channels) - 12} more" if len(channels) > 12 else "")
     count = "one channel" if len(channels) == 1 else f"{len(channels)} channels"
-    return f"A {frequency_in_words(frequency)} series with {count} ({named}) from {first} to {last}."
+    words = frequency_in_words(frequency)
+    article = "An" if words.startswith(("hourly", "evenly")) else "A"
+    return f"{article} {words} series with {count} ({named}) from {first} to {last}."

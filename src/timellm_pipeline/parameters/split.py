@@ -20,7 +20,7 @@ class SplitParams(Group):
     """Share of rows for the test (`ratio` only)."""
 
     train_percent: int = Field(default=100, ge=1, le=100)
-    """Few-shot: the first so many per cent of the training windows; the scaler sees no more than they do."""
+    """Few-shot: so many per cent of the training rows after the first window, as published; the scaler sees no more."""
 
     @model_validator(mode="after")
     def _leave_rows_for_validation(self) -> "SplitParams":

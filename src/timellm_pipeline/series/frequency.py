@@ -4,7 +4,15 @@ import pandas as pd
 
 DAY = pd.Timedelta(days=1)
 CALENDAR_SEASONS = {"W": 52, "M": 12, "MS": 12, "ME": 12, "Q": 4, "QS": 4, "QE": 4, "B": 5, "D": 7}
-WORDS = {"h": "hourly", "D": "daily", "B": "business-daily", "W": "weekly", "MS": "monthly", "ME": "monthly"}
+WORDS = {
+    "h": "hourly",
+    "D": "daily",
+    "7D": "weekly",
+    "W": "weekly",
+    "B": "business-daily",
+    "MS": "monthly",
+    "ME": "monthly",
+}
 
 
 def season_length(frequency: str) -> int:

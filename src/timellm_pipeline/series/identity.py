@@ -36,6 +36,7 @@ def digest_of_frame(frame: pd.DataFrame) -> str:
         values = column.to_numpy()
         if values.dtype.kind == "M":
             values = values.astype("datetime64[ns]").astype(np.int64)
+        assert values.dtype.kind != "O", f"column {name} holds objects, whose bytes are addresses"
         digest.update(f"{values.dtype.str}{values.shape}".encode())
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()

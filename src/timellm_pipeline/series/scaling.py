@@ -36,7 +36,8 @@ def fit_scaler(series: pd.DataFrame, channels: list[str], borders: Borders, data
     first, last = borders.train
     values = series[channels].iloc[first:last].to_numpy(dtype=np.float64)
     std = values.std(axis=0)
-    std[std == 0] = 1.0
+    # Not `std == 0`: the mean of equal numbers may be off in its last digit, and leave a spread of 1e-17.
+    std[values.max(axis=0) == values.min(axis=0)] = 1.0
     return Scaler(
         data_id=data_id,
         channels=channels,

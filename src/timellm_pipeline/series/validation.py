@@ -31,6 +31,12 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
     dates = _parse_dates(raw, data, file)
     frequency = _even_frequency(dates, file)
     channels = [str(name) for name in raw.columns if name != data.date_column]
+    if "date" in channels:
+        raise SeriesError(
+            f"there is a channel named `date` beside the time stamps in `{data.date_column}`",
+            where=f"{file}, header",
+            do="rename that column",
+        )
     if window.target not in channels:
         near = difflib.get_close_matches(window.target, channels, n=1) or channels[-1:]
         raise SeriesError(
@@ -52,10 +58,25 @@ def _parse_dates(raw: pd.DataFrame, data: DataParams, file: str) -> pd.Series:
             where=f"{file}, header",
             do="set data.date_column to the column with the time stamps",
         )
+    if pd.api.types.is_numeric_dtype(raw[name]):
+        raise SeriesError(
+            f"{raw[name].iloc[0]!r} is a number, not a time stamp",
+            where=f"{file}, line {_line(0)}, column `{name}`",
+            do="write dates as 2016-07-01 00:00:00",
+        )
     with warnings.catch_warnings():
         # pandas warns when it falls back to guessing each row's format; unparsable rows are reported below.
         warnings.simplefilter("ignore", UserWarning)
-        dates = pd.to_datetime(raw[name], errors="coerce")
+        try:
+            dates = pd.to_datetime(raw[name], errors="coerce")
+        except ValueError as error:
+            raise SeriesError(
+                f"the time stamps have more than one UTC offset: {error}",
+                where=f"{file}, column `{name}`",
+                do="write all of them in UTC",
+            ) from error
+    if dates.dt.tz is not None:  # everything after this counts in UTC
+        dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
     if dates.isna().any():
         row = int(np.flatnonzero(dates.isna())[0])
         raise SeriesError(
@@ -84,11 +105,20 @@ def _even_frequency(dates: pd.Series, file: str) -> str:
     usual = steps.mode().iloc[0]
     uneven = np.flatnonzero(steps != usual)
     if not uneven.size:
+        days = usual // pd.Timedelta(days=1)
+        if usual == pd.Timedelta(days=days):  # pandas would call a day 24h
+            return "D" if days == 1 else f"{days}D"
         return str(pd.tseries.frequencies.to_offset(usual).freqstr)
-    calendar = pd.infer_freq(pd.DatetimeIndex(dates))  # months and business days are even on the calendar alone
-    if calendar is not None:
-        return str(calendar)
+    stamps = pd.DatetimeIndex(dates)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas will return an offset one day; either has the alias read here
+        calendar = pd.infer_freq(stamps)  # months and business days are even on the calendar alone
+        if calendar is not None:
+            return str(pd.tseries.frequencies.to_offset(calendar).freqstr)
+        start = pd.infer_freq(stamps[:10]) if len(stamps) > 10 else None  # the calendar before the gap, if any
     row = int(uneven[0]) + 1
+    if start is not None:
+        row = int(np.flatnonzero(stamps != pd.date_range(stamps[0], periods=len(stamps), freq=start))[0])
     raise SeriesError(
         f"{dates.iloc[row]} comes {dates.iloc[row] - dates.iloc[row - 1]} after {dates.iloc[row - 1]}, where the step "
         f"is {usual}; there are {uneven.size} such places",
