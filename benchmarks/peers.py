@@ -79,6 +79,7 @@ class Peer:
 
     name: str
     module: nn.Module
+    data: Windows
     forward: Callable[[np.ndarray], tuple[Tensor, Tensor]]
 
     def weights(self) -> list[nn.Parameter]:
@@ -119,7 +120,7 @@ def build(name: str, setting: Setting, loaded: LoadedBackbone, upstream: Path | 
             batch = maker[which]
             return ours(batch.x, batch.prompts), batch.y
 
-        return Peer(name, ours, forward)
+        return Peer(name, ours, data, forward)
     # The published code asks for attention maps, which no fused attention gives.
     loaded.model.set_attn_implementation("eager")
     theirs = _upstream(setting, loaded, upstream) if name == "upstream" and upstream else _reference(setting, loaded)
@@ -129,7 +130,7 @@ def build(name: str, setting: Setting, loaded: LoadedBackbone, upstream: Path | 
         made = theirs(torch.from_numpy(x))
         return made, torch.from_numpy(y)
 
-    return Peer(name, theirs, forward_published)
+    return Peer(name, theirs, data, forward_published)
 
 
 def _reference(setting: Setting, loaded: LoadedBackbone) -> PublishedTimeLLM:

@@ -1,0 +1,86 @@
+"""Window index and loader at 7, 321 and 862 channels of 17,544 rows: seconds and memory, each in a process of its own.
+
+python benchmarks/data_scale.py
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from peers import environment
+from timellm_pipeline.model.batches import BatchMaker, load_batches
+from timellm_pipeline.parameters import EvaluationParams, SplitParams, WindowParams
+from timellm_pipeline.series.borders import split_borders
+from timellm_pipeline.series.identity import digest_of_frame
+from timellm_pipeline.series.windows import build_window_index, windows_of
+from timellm_pipeline.training.order import batch_order
+
+ROWS = 17_544
+BATCH, BATCHES = 32, 2_000
+
+
+def measure(num_channels: int) -> dict[str, float]:
+    """Index, its Parquet file, its digest, the first shuffled epoch order and 2,000 batches, in this process."""
+    rng = np.random.default_rng(0)
+    names = [f"c{number}" for number in range(num_channels)]
+    values = rng.standard_normal((ROWS, num_channels), dtype=np.float32)
+    scaled = pd.DataFrame(values, columns=names)
+    scaled.insert(0, "date", pd.date_range("2020-01-01", periods=ROWS, freq="h"))
+    scaled.attrs["data_id"] = "x"
+    window = WindowParams(seq_len=512, pred_len=96, target=names[-1])
+    start = time.perf_counter()
+    borders = split_borders(ROWS, SplitParams(), window)
+    index = build_window_index(names, borders, window, EvaluationParams(), "x")
+    indexed = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as folder:
+        index.to_parquet(Path(folder) / "index.parquet", index=False)
+        size = (Path(folder) / "index.parquet").stat().st_size
+        index = pd.read_parquet(Path(folder) / "index.parquet")
+    digest_of_frame(index)
+    train = windows_of(scaled, index, "train", window)
+    order = batch_order(len(train), BATCH, seed=1, first_step=0, last_step=BATCHES)
+    first = iter(load_batches(BatchMaker(train, None), order))
+    next(first)
+    ready = time.perf_counter() - start
+    begun = time.perf_counter()
+    count = sum(len(batch.which) for batch in first)
+    return {
+        "windows": len(index),
+        "train": len(train),
+        "index_s": indexed,
+        "ready_s": ready,
+        "windows_per_s": count / (time.perf_counter() - begun),
+        "file_mib": size / 2**20,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def main() -> None:
+    """Print the table."""
+    if len(sys.argv) > 1:
+        print(json.dumps(measure(int(sys.argv[1]))))
+        return
+    print(f"{environment()}\n{ROWS:,} rows, 512 -> 96, every window\n")
+    print(
+        f"{'channels':>9} {'windows':>12} {'index s':>8} {'to the first batch s':>21} {'windows/s':>11} "
+        f"{'index file MiB':>15} {'peak MiB':>9}"
+    )
+    for channels in (7, 321, 862):
+        words = [sys.executable, __file__, str(channels)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        print(
+            f"{channels:>9} {found['windows']:>12,} {found['index_s']:>8.2f} {found['ready_s']:>21.2f} "
+            f"{found['windows_per_s']:>11,.0f} {found['file_mib']:>15.1f} {found['peak_mib']:>9.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Windows a second in evaluation: ours against the published method on the same backbone.
+
+    python benchmarks/evaluate_time.py [--upstream PATH] [--rounds 7]
+
+Peers take turns; the medians of their rounds are printed.
+"""
+
+import time
+
+import numpy as np
+import torch
+
+from peers import NAMES, build, environment, load_backbone, median, parser, setting_of
+
+
+def main() -> None:
+    """Print the table."""
+    options = parser(__doc__).parse_args()
+    setting = setting_of(options)
+    names = ["ours", "equal", "reference", *(["upstream"] if options.upstream else [])]
+    peers = {name: build(name, setting, load_backbone(setting), options.upstream) for name in names}
+    rng = np.random.default_rng(0)
+    batches = [rng.integers(0, 20_000, setting.batch_size) for _ in range(options.rounds + 1)]
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for number, which in enumerate(batches):
+        for name, peer in peers.items():
+            if number == 0:
+                peer.module.eval()
+            start = time.perf_counter()
+            with torch.no_grad():
+                peer.forward(which)
+            if number:  # the first round warms up, and makes what is made once an evaluation
+                seconds[name].append(time.perf_counter() - start)
+    base = "upstream" if options.upstream else "reference"
+    print(
+        f"{environment()}\nSmolLM2 {setting.layers} layers, {setting.seq_len} -> {setting.pred_len}, "
+        f"batch {setting.batch_size}, float32, {options.rounds} interleaved rounds\n"
+    )
+    print(f"{'':<60} {'s/batch':>8} {'windows/s':>10} {'ratio':>7}   (ratio: this / {NAMES[base]})")
+    for name in names:
+        mid, reference = median(seconds[name]), median(seconds[base])
+        print(f"  {NAMES[name]:<58} {mid:>8.3f} {setting.batch_size / mid:>10.2f} {reference / mid:>7.2f}")
+
+
+if __name__ == "__main__":
+    main()
