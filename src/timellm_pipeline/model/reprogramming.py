@@ -4,10 +4,11 @@ import math
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-KeysValues = tuple[Float[Tensor, "prototypes heads d_ff"], Float[Tensor, "prototypes heads d_ff"]]
+KeysValues = tuple[Float[Tensor, "heads prototypes d_ff"], Float[Tensor, "heads prototypes d_ff"]]
 ROWS_AT_ONCE = 64  # prototypes drawn at a time when free ones are started: bounds memory, changes no number
 
 
@@ -70,27 +71,24 @@ class Reprogramming(nn.Module):
         self.key = nn.Linear(width, d_ff * num_heads)
         self.value = nn.Linear(width, d_ff * num_heads)
         self.out = nn.Linear(d_ff * num_heads, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def keys_values(self, prototypes: Float[Tensor, "prototypes width"]) -> KeysValues:
         """Keys and values of the prototypes; they do not depend on any window."""
         shape = (prototypes.shape[0], self.num_heads, self.d_ff)
-        return self.key(prototypes).view(shape), self.value(prototypes).view(shape)
-
-    def attention(
-        self, patches: Float[Tensor, "batch patches d_model"], keys: Float[Tensor, "prototypes heads d_ff"]
-    ) -> Float[Tensor, "batch heads patches prototypes"]:
-        """How much each patch looks at each prototype, summing to one over the prototypes."""
-        batch, length, _ = patches.shape
-        queries = self.query(patches).view(batch, length, self.num_heads, self.d_ff)
-        scores = torch.einsum("blhe,she->bhls", queries, keys)
-        return torch.softmax(scores / math.sqrt(self.d_ff), dim=-1)
+        return self.key(prototypes).view(shape).transpose(0, 1), self.value(prototypes).view(shape).transpose(0, 1)
 
     def forward(
         self, patches: Float[Tensor, "batch patches d_model"], keys_values: KeysValues
     ) -> Float[Tensor, "batch patches width"]:
-        """Patches as vectors in the backbone's embedding space."""
+        """Patches as vectors in the backbone's embedding space.
+
+        All patches of a batch attend to the same prototypes, so they stand in one long row of queries: the batch
+        is folded into the length, and no window's weights are held apart.
+        """
+        batch, length, _ = patches.shape
+        queries = self.query(patches).view(1, batch * length, self.num_heads, self.d_ff).transpose(1, 2)
         keys, values = keys_values
-        weights = self.dropout(self.attention(patches, keys))
-        mixed = torch.einsum("bhls,she->blhe", weights, values)
-        return self.out(mixed.flatten(-2))
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(queries, keys[None], values[None], dropout_p=dropout)
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, -1))
