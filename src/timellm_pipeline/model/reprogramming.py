@@ -71,7 +71,7 @@ class Reprogramming(nn.Module):
         self.key = nn.Linear(width, d_ff * num_heads)
         self.value = nn.Linear(width, d_ff * num_heads)
         self.out = nn.Linear(d_ff * num_heads, width)
-        self.dropout = dropout
+        self.dropout = nn.Dropout(dropout)
 
     def keys_values(self, prototypes: Float[Tensor, "prototypes width"]) -> KeysValues:
         """Keys and values of the prototypes; they do not depend on any window."""
@@ -89,6 +89,6 @@ class Reprogramming(nn.Module):
         batch, length, _ = patches.shape
         queries = self.query(patches).view(1, batch * length, self.num_heads, self.d_ff).transpose(1, 2)
         keys, values = keys_values
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(queries, keys[None], values[None], dropout_p=dropout)
-        return self.out(mixed.transpose(1, 2).reshape(batch, length, -1))
+        mixed = F.scaled_dot_product_attention(queries, keys[None], values[None])
+        # What is mixed is dropped, not the weights of the mixing: no [patches, prototypes] matrix has to be kept.
+        return self.out(self.dropout(mixed.transpose(1, 2).reshape(batch, length, -1)))
