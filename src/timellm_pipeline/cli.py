@@ -39,6 +39,7 @@ class PoliteCommand(click.Command):
             status = getattr(stopped, "status", None)  # training's own stop; torch stays unimported here
             if status is None:
                 raise
+            log.warning("%s", stopped)
             click.secho(str(stopped), fg="yellow", err=True)
             sys.exit(status)
 

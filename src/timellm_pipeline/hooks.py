@@ -14,7 +14,7 @@ from kedro.pipeline import Pipeline
 from timellm_pipeline.errors import ParameterError, UserError
 from timellm_pipeline.parameters import parse_parameters
 
-LAUNCHERS = ("WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_PROCESS_ID")
+LAUNCHERS = ("WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_MIXED_PRECISION")
 FROM_THE_MODEL = ("data", "split", "window", "prompt", "model", "backbone")
 
 

@@ -43,6 +43,7 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
     ) -> None:
         self.keep_versions, self.metadata = keep_versions, metadata
         self._torn: set[str] = set()
+        self._saved: str | None = None
         super().__init__(
             PurePosixPath(filepath),
             version or Version(None, None),
@@ -62,6 +63,14 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
         """What is wrong with the file or folder at `path`, or None."""
         raise NotImplementedError
 
+    def resolve_load_version(self) -> str | None:
+        """What this very process saved is what it goes on with; else the pinned or the newest whole version.
+
+        Kedro would take the newest on disk, which may be another run's that started later and ended first.
+        """
+        pinned = self._version.load if self._version else None
+        return pinned or self._saved or super().resolve_load_version()
+
     def load(self) -> Loaded:
         """The pinned or the newest whole version."""
         path = Path(self._get_load_path())
@@ -72,6 +81,7 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
 
     def save(self, data: Saved) -> None:
         """Publish a new version, then remove old ones beyond `keep_versions`."""
+        self._saved = None
         final = Path(self._get_save_path()).parent
         partial = final.with_name(f".partial-{final.name}-{os.getpid()}")
         try:
@@ -82,6 +92,7 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
                     sync_file(path)
             partial.rename(final)
             sync_folder(final.parent)
+            self._saved = final.name
         finally:
             remove_folder(partial)
         self._prune()

@@ -1,5 +1,6 @@
 """Batches of windows with their prompts, made ahead of the device, here or in worker processes."""
 
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -72,7 +73,14 @@ def load_batches(
         generator=torch.Generator(),
         multiprocessing_context="spawn" if num_workers else None,
         prefetch_factor=4 if num_workers else None,
+        worker_init_fn=_leave_signals_to_the_parent,
     )
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Ctrl-C and SIGTERM reach the whole process group; a worker that died of them would stop the parent's save."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def in_order(num_windows: int, batch_size: int) -> Iterator[np.ndarray]:

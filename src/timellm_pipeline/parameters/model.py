@@ -27,4 +27,4 @@ class ModelParams(Group):
     """Attention heads of the reprogramming layer."""
 
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of patch embeddings, attention weights and head inputs that is dropped in training."""
+    """Share of patch embeddings, reprogrammed patches and head inputs that is dropped in training."""

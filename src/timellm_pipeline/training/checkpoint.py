@@ -113,6 +113,7 @@ class RunFolder:
         Raises CheckpointError when it cannot be written, with what was needed; older checkpoints stay whole.
         """
         import torch
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         final, partial = self._place(step), self.folder / f".partial-{step:09d}-{os.getpid()}"
@@ -132,11 +133,11 @@ class RunFolder:
                 sync_file(path)
             sync_folder(partial)
             publish_folder(partial, final)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            size = sum(path.stat().st_size for path in partial.glob("*")) if partial.exists() else 0
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors report a full disk so
+            needed = 3 * sum(weight.numel() * weight.element_size() for weight in weights.values())
             remove_folder(partial)
             raise CheckpointError(
-                f"the checkpoint of step {step:,} was not written ({size:,} bytes of it were): {error}",
+                f"the checkpoint of step {step:,} needs about {_mib(needed)} and was not written: {error}",
                 where=str(self.folder),
                 do="make room or mend the drive, then run the same command again: older checkpoints are whole",
             ) from error

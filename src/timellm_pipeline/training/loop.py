@@ -92,7 +92,8 @@ class TrainingLoop:
         AcceleratorState._reset_state()  # one process may train twice, in two precisions
         self.accelerator = Accelerator(cpu=compute.device.type == "cpu", mixed_precision=compute.precision)
         weights = list(model.trainables().values())
-        fused = compute.device.type == "cuda"
+        # A fused Adam skips an fp16 overflow inside its kernel, where accelerate cannot see and count it.
+        fused = compute.device.type == "cuda" and compute.precision != "fp16"
         self.optimizer = self.accelerator.prepare(torch.optim.Adam(weights, lr=training.learning_rate, fused=fused))
         self.schedule = Schedule(training, self._update_number(plan.max_steps), plan.updates_per_epoch)
         self.history: History | None = None
