@@ -69,11 +69,16 @@ def run_until_killed(data_root: Path, steps: int, rng: random.Random, log: Path)
             return process.wait(), True
 
 
+def newest(data_root: Path, pattern: str) -> Path:
+    """The newest version of a result: a process killed after it saved one is followed by another version."""
+    return max(data_root.glob(pattern))
+
+
 def result(data_root: Path) -> dict[str, str]:
     """Digests of what a finished run leaves."""
-    (weights,) = data_root.glob("06_models/timellm_model/*/timellm_model/model.safetensors")
-    (metrics,) = data_root.glob("08_reporting/test_metrics.json/*/test_metrics.json")
-    (history,) = data_root.glob("06_models/training_history.parquet/*/training_history.parquet")
+    weights = newest(data_root, "06_models/timellm_model/*/timellm_model/model.safetensors")
+    metrics = newest(data_root, "08_reporting/test_metrics.json/*/test_metrics.json")
+    history = newest(data_root, "06_models/training_history.parquet/*/training_history.parquet")
     rows = pd.read_parquet(history).drop(columns=TIME_COLUMNS).to_csv(index=False)
     return {
         "model.safetensors": hashlib.sha256(weights.read_bytes()).hexdigest(),
@@ -86,7 +91,7 @@ def main() -> int:
     """Run, kill, compare; status 1 when anything differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
@@ -116,7 +121,7 @@ def main() -> int:
     if status != 0:
         print(text)
         return 1
-    (manifest,) = disturbed.glob("08_reporting/run_manifest.json/*/run_manifest.json")
+    manifest = newest(disturbed, "08_reporting/run_manifest.json/*/run_manifest.json")
     facts = json.loads(manifest.read_text(encoding="utf-8"))
     print(f"{kills} kills; the manifest's resumed_from: {facts['resumed_from']}")
     one, other = result(whole), result(disturbed)
