@@ -29,13 +29,15 @@ class PoliteCommand(click.Command):
         try:
             return super().invoke(ctx)
         except Exception as error:
+            _write_to_log_file(error)
             mistake = find_user_error(error)
             if mistake is None:
                 raise
-            _write_to_log_file(error)
             _say(mistake)
             sys.exit(1)
         except BaseException as stopped:
+            if isinstance(stopped, KeyboardInterrupt):  # a second Ctrl-C, or one outside training
+                sys.exit(130)
             status = getattr(stopped, "status", None)  # training's own stop; torch stays unimported here
             if status is None:
                 raise

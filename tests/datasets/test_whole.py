@@ -90,7 +90,16 @@ def test_only_the_newest_versions_stay(tmp_path: Path) -> None:
 def test_a_copy_goes_beside_the_data_set_of_the_same_version(tmp_path: Path) -> None:
     """Somebody who is handed a model folder must find out what it is."""
     dataset(WholeJSONDataset, tmp_path / "model", "2026-01-01").save({"weights": 1})
-    beside = (tmp_path / "model").as_posix()
+    beside = {"path": (tmp_path / "model").as_posix()}
     dataset(WholeJSONDataset, tmp_path / "manifest.json", "2026-01-01", beside=beside).save({"id": 7})
     assert (tmp_path / "model" / "2026-01-01" / "manifest.json").is_file()
     assert dataset(WholeJSONDataset, tmp_path / "model").load() == {"weights": 1}
+
+
+def test_a_run_goes_on_with_its_own_version_and_not_with_a_newer_one_of_another_run(tmp_path: Path) -> None:
+    """A long run beside a short one would evaluate the other's model and put its own name under the figures."""
+    mine = dataset(WholeJSONDataset, tmp_path / "facts.json", "2026-01-01")
+    dataset(WholeJSONDataset, tmp_path / "facts.json", "2026-01-02").save({"who": "other"})
+    mine.save({"who": "mine"})
+    assert mine.load() == {"who": "mine"}
+    assert dataset(WholeJSONDataset, tmp_path / "facts.json").load() == {"who": "other"}

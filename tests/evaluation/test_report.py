@@ -30,8 +30,9 @@ class Setting:
         window = self.parameters.window
         torch.manual_seed(0)
         self.model = TimeLLM(window, self.parameters.prompt, self.parameters.model, None)
-        config = SimpleNamespace(channels=self.inputs.scaler.channels, window=window)
-        self.saved: Any = SimpleNamespace(config=config, folder=Path("a model"))
+        channels = self.inputs.scaler.channels
+        config = SimpleNamespace(channels=channels, window=window, training_id="an id", best_step=7)
+        self.saved: Any = SimpleNamespace(config=config, folder=Path("a model"), scaler=self.inputs.scaler)
         self.test = windows_of(self.inputs.scaled_series, self.inputs.window_index, "test", window)
 
     def run(self, **changed: Any) -> Any:
@@ -131,3 +132,15 @@ def test_report_table_shows_the_best_first_and_each_against_seasonal_naive() -> 
     assert [line[0] for line in lines[1:]] == ["linear", "seasonal_naive", "timellm", "naive"]
     assert [line[-1] for line in lines[1:]] == ["-25.0%", "+0.0%", "+20.0%", "+100.0%"]
     assert lines[1][1:4] == ["0.3750", "0.1000", "0.6124"]
+
+
+def test_another_series_than_the_models_own_is_said(raw_series: pd.DataFrame, caplog: pytest.LogCaptureFixture) -> None:
+    """Without it a forgotten --env scores a model on a series of the same header, and nobody sees it."""
+    setting = Setting(raw_series)
+    setting.run()
+    assert "not the series" not in caplog.text
+    other = setting.inputs.scaler.model_copy(update={"mean": [0.0] * len(setting.inputs.scaler.channels)})
+    setting.saved.scaler = other
+    metrics = setting.run().metrics
+    assert "not the series that the model in a model was trained on" in caplog.text
+    assert (metrics["training_id"], metrics["best_step"]) == ("an id", 7)

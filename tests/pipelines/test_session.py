@@ -130,6 +130,13 @@ def test_publish_makes_a_model_of_a_checkpoint_without_training(
     assert load_json(root, "08_reporting/test_metrics.json", metrics)["num_windows"] == 84
 
 
+def test_evaluate_without_a_model_says_how_to_get_one(tmp_path: Path, csv: Path) -> None:
+    """Kedro's own message names a class and no command."""
+    with pytest.raises(Exception, match="no whole model") as caught:
+        run_plainly("evaluate", tmp_path, csv)
+    assert "--pipeline train" in find_user_error(caught.value).do
+
+
 def test_publish_says_when_there_is_no_checkpoint(tmp_path: Path, csv: Path) -> None:
     """An empty folder gives no hint which parameters were meant."""
     with pytest.raises(UserError, match="no checkpoint yet"):

@@ -137,6 +137,19 @@ def test_a_full_or_broken_disk_is_one_error_and_costs_no_older_checkpoint(
         assert not list(run.folder.glob(".partial-*"))
 
 
+def test_a_full_disk_inside_safetensors_is_the_same_error(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """safetensors raises an error of its own, which is no OSError."""
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise safetensors.SafetensorError("I/O error: No space left on device")
+
+    save(run, 1)
+    monkeypatch.setattr(safetensors.torch, "save_file", fail)
+    with pytest.raises(CheckpointError, match="step 2 needs about"):
+        save(run, 2)
+    assert run.newest().step == 1 and not list(run.folder.glob(".partial-*"))
+
+
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
 def test_a_drive_that_does_not_sync_is_said_once_and_used(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int

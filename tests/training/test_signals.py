@@ -5,11 +5,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from test_resume import LONG, assert_same, train
 
 from conftest import small_parameters
+from timellm_pipeline.model.batches import BatchMaker, load_batches
+from timellm_pipeline.series.windows import Windows
 from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.training.signals import StopSignals, TrainingStopped
 
@@ -58,3 +61,17 @@ def test_a_second_ctrl_c_leaves_at_once_and_handlers_are_put_back() -> None:
             os.kill(os.getpid(), signal.SIGINT)
             signal.pause() if hasattr(signal, "pause") else None
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_workers_leave_signals_to_the_parent() -> None:
+    """Ctrl-C reaches the whole group; a worker that dies of it ends training without a save."""
+    zeros = np.zeros((1, 8), dtype=np.float32)
+    windows = Windows(zeros, np.array([0]), np.array([0]), ("OT",), seq_len=6, pred_len=2)
+    made = load_batches(BatchMaker(windows, None), [], num_workers=1)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        made.worker_init_fn(0)
+        assert all(signal.getsignal(number) == signal.SIG_IGN for number in before)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -84,9 +84,17 @@ class RunContextDataset(AbstractVersionedDataset[None, dict[str, Any]]):
     ) -> None:
         super().__init__(PurePosixPath(filepath), version or Version(None, None))
         self.metadata = metadata
+        self._facts: dict[str, Any] | None = None
 
     def load(self) -> dict[str, Any]:
-        """`version`, `git` (commit and dirty flag, or null), `packages`, `python`, `platform`."""
+        """`version`, `git` (commit and dirty flag, or null), `packages`, `python`, `platform`.
+
+        Found out once, when the first node asks: hours later the checkout may hold another commit.
+        """
+        self._facts = self._facts or self._find_facts()
+        return self._facts
+
+    def _find_facts(self) -> dict[str, Any]:
         return {
             "version": self.resolve_save_version(),
             "git": _git(Path(self._filepath)),

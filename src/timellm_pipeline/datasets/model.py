@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+from kedro.io.core import VersionNotFoundError
 from kedro_datasets._typing import JSONPreview
 
 from timellm_pipeline.datasets.whole import WholeDataset
+from timellm_pipeline.errors import ModelError
 from timellm_pipeline.model.saved import CONFIG, SavedModel, TrainedModel, find_damage
 
 
@@ -20,6 +22,16 @@ class TimeLLMDataset(WholeDataset[TrainedModel, SavedModel]):
 
     def find_damage(self, path: Path) -> str | None:
         return find_damage(path)
+
+    def _fetch_latest_load_version(self) -> str:
+        try:
+            return str(super()._fetch_latest_load_version())
+        except VersionNotFoundError as error:
+            raise ModelError(
+                "there is no whole model",
+                where=str(self._filepath),
+                do="train one: kedro run --pipeline train, or publish a checkpoint: kedro run --pipeline publish",
+            ) from error
 
     def preview(self) -> JSONPreview:
         """The model's config, for kedro-viz."""

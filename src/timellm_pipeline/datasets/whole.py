@@ -87,9 +87,8 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
         try:
             partial.mkdir(parents=True)
             self.write(data, partial / self._filepath.name)
-            for path in partial.rglob("*"):
-                if path.is_file():
-                    sync_file(path)
+            for path in (*partial.rglob("*"), partial):
+                (sync_file if path.is_file() else sync_folder)(path)
             partial.rename(final)
             sync_folder(final.parent)
             self._saved = final.name
@@ -129,19 +128,21 @@ class WholeJSONDataset(WholeDataset[dict[str, Any], dict[str, Any]]):
     """A JSON object.
 
     Args:
-        beside: filepath of another versioned data set; a copy goes into its folder of the same version, if there is
+        beside: `{path: …}` of another versioned data set; a copy goes into its folder of the same version, if there is
             one (the run manifest lies beside the model it speaks of).
     """
 
-    def __init__(self, *, beside: str | None = None, **options: Any) -> None:
+    def __init__(self, *, beside: dict[str, str] | None = None, **options: Any) -> None:
         self.beside = beside
         super().__init__(**options)
 
     def save(self, data: dict[str, Any]) -> None:
         """Publish a new version, and its copy."""
         super().save(data)
-        folder = Path(self.beside or "") / str(self.resolve_save_version())
-        if self.beside and folder.is_dir():
+        if self.beside is None:
+            return
+        folder = Path(self.beside["path"]) / str(self.resolve_save_version())
+        if folder.is_dir():
             write_whole(folder / self._filepath.name, _text_of(data).encode())
 
     def read(self, path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The test: Time-LLM beside the baselines, on the same windows, in scaled and original units."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from timellm_pipeline.parameters import EvaluationParams
 from timellm_pipeline.series.frequency import season_length
 from timellm_pipeline.series.scaling import Scaler
 from timellm_pipeline.series.windows import Windows, every_window, refuse_mixed_data, windows_of
+
+log = logging.getLogger(__name__)
 
 NUM_EXAMPLES = 4
 MOST_LINEAR = 2_000_000  # training windows that the linear baseline sees at most
@@ -70,6 +73,8 @@ def run_test(
     validation, test = (
         windows_of(scaled_series, window_index, split, config.window) for split in ("validation", "test")
     )
+    if (saved.scaler.mean, saved.scaler.std) != (scaler.mean, scaler.std):
+        log.warning("this is not the series that the model in %s was trained on", saved.folder)
     # The linear baseline costs nothing, so it sees every training window: it is to be as hard as it can be.
     train = every_window(scaled_series, scaler.rows, config.window, MOST_LINEAR)
     season = evaluation.season or season_length(scaled_series.attrs["frequency"])
@@ -80,7 +85,12 @@ def run_test(
     for which, forecast, truth in forecast_windows(model, test, evaluation.batch_size, compute, "test"):
         sums.add(forecast, truth, test.channel[which])
         kept.update({int(number): forecast[row] for row, number in enumerate(which) if number in chosen})
-    metrics = compare(sums, baselines, test, scaler, evaluation.test_step, season)
+    metrics = {
+        "training_id": config.training_id,
+        "best_step": config.best_step,
+        "raw_sha256": scaled_series.attrs.get("sha256"),
+        **compare(sums, baselines, test, scaler, evaluation.test_step, season),
+    }
     examples = [
         _example(number, kept[number], baselines["seasonal_naive"], test, scaler, scaled_series["date"])
         for number in chosen

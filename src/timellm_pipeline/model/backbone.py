@@ -35,14 +35,13 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class LoadedBackbone:
-    """A frozen backbone in memory: the model without its output layer, its tokenizer, and what it is.
+    """A frozen backbone in memory: the model without its output layer, and its tokenizer.
 
     `model` and `tokenizer` are None for `backbone.name: none`.
     """
 
     model: Any
     tokenizer: Any
-    identity: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class BackboneSource:
                 that did not load; no fast tokenizer.
         """
         if params.name == "none":
-            return LoadedBackbone(None, None, {"name": "none"})
+            return LoadedBackbone(None, None)
         from transformers import AutoModel, AutoTokenizer
 
         place, config = self._open(params)
@@ -104,7 +103,7 @@ class BackboneSource:
             )
         model.requires_grad_(False)
         model.eval()
-        return LoadedBackbone(model, tokenizer, self.identity(params))
+        return LoadedBackbone(model, tokenizer)
 
     def shape(self, params: BackboneParams) -> tuple[int, int] | None:
         """Vocabulary and width of the backbone, without its weights; None for `none`.

@@ -8,7 +8,6 @@ Source: Jin et al., "Time-LLM: Time Series Forecasting by Reprogramming Large La
 docs/differences.md says where this departs from the published code, and why.
 """
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,10 +23,12 @@ from timellm_pipeline.model.prefix import (
     LayerStates,
     Road,
     choose_road,
+    grouped_heads,
     run_own,
     run_patches,
     run_plain,
     run_shared,
+    word_embeddings,
 )
 from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
 from timellm_pipeline.model.reprogramming import KeysValues, Prototypes, Reprogramming
@@ -67,7 +68,7 @@ class TimeLLM(nn.Module):
         if backbone is None:
             width, embeddings = model.d_ff, torch.randn(model.num_prototypes, model.d_ff)
         else:
-            embeddings = _word_embeddings(backbone)
+            embeddings = word_embeddings(backbone)
             width = embeddings.shape[1]
             self.writer = PromptWriter(tokenizer, prompt, window, description)
             self.road = choose_road(backbone, type(backbone).__name__)
@@ -171,25 +172,24 @@ class TimeLLM(nn.Module):
         if self.backbone is None or self.writer is None:
             return words
         assert prompts is not None
-        weight = _word_embeddings(self.backbone)
-        # transformers copies the keys of grouped heads where a mask is given, because of GPU kernels. On a CPU the
-        # kernel takes them as they are: a third of the memory, and 7 % of a step.
-        os.environ["TRANSFORMERS_SDPA_FORCE_GQA"] = "1" if weight.device.type == "cpu" else "0"
+        weight = word_embeddings(self.backbone)
         prompts = prompts.to(weight.device)
         words = words.to(weight.dtype)
         shared_ids = torch.tensor([self.writer.shared_ids[: prompts.num_shared]], device=weight.device)
-        if self.road == "plain":
-            batch = words.shape[0]
-            ids = torch.cat([shared_ids.expand(batch, -1), prompts.ids], dim=1)
-            mask = torch.cat([prompts.mask.new_ones(batch, prompts.num_shared), prompts.mask], dim=1)
-            return run_plain(self.backbone, ids, mask, words)
-        states, mask = run_own(self.backbone, self._shared_states(prompts.num_shared), prompts.ids, prompts.mask)
-        return run_patches(self.backbone, states, mask, words)
+        with grouped_heads(weight.device):
+            if self.road == "plain":
+                batch = words.shape[0]
+                ids = torch.cat([shared_ids.expand(batch, -1), prompts.ids], dim=1)
+                mask = torch.cat([prompts.mask.new_ones(batch, prompts.num_shared), prompts.mask], dim=1)
+                return run_plain(self.backbone, ids, mask, words)
+            shared = self._shared_states(prompts.num_shared)
+            states, mask = run_own(self.backbone, shared, prompts.ids, prompts.mask)
+            return run_patches(self.backbone, states, mask, words)
 
     def _shared_states(self, num_shared: int) -> LayerStates:
         """Keys and values of the shared part: run once for each device and type, cut where less is shared."""
         assert self.backbone is not None and self.writer is not None
-        weight = _word_embeddings(self.backbone)
+        weight = word_embeddings(self.backbone)
         key = (weight.device, weight.dtype, _autocast_dtype(weight.device))
         if self._shared is None or self._shared[0] != key:
             ids = torch.tensor([self.writer.shared_ids], device=weight.device)
@@ -213,7 +213,7 @@ class TimeLLM(nn.Module):
         return self._prototype_states[1]
 
     def _make_keys_values(self) -> KeysValues:
-        embeddings = None if self.backbone is None else _word_embeddings(self.backbone)
+        embeddings = None if self.backbone is None else word_embeddings(self.backbone)
         return self.reprogramming.keys_values(self.prototypes(embeddings))
 
 
@@ -240,11 +240,6 @@ def trainable_count(window: WindowParams, model: ModelParams, shape: tuple[int, 
     reprogramming = (model.d_model + 1) * inner + 2 * (width + 1) * inner + (inner + 1) * width
     head = (model.d_ff * window.patches_per_window + 1) * window.pred_len
     return prototypes + patches + reprogramming + head
-
-
-def _word_embeddings(backbone: nn.Module) -> Tensor:
-    weight: Tensor = backbone.get_input_embeddings().weight  # type: ignore[operator]
-    return weight
 
 
 def _autocast_dtype(device: torch.device) -> torch.dtype | None:

@@ -76,8 +76,7 @@ class RunFolder:
         """Make the folder and write down what this training is."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not (self.folder / "run.json").exists():
-                write_whole(self.folder / "run.json", _json(facts))
+            write_whole(self.folder / "run.json", _json(facts))  # each time: a resume needs a writable root too
         except OSError as error:
             raise CheckpointError(
                 f"checkpoints cannot be written: {error.strerror or error}",

@@ -1,6 +1,7 @@
 """The history of a run: one row every `log_steps` steps and at each validation, as CSV that grows while it runs."""
 
 import io
+import logging
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,6 +29,8 @@ class HistoryRow:
     peak_memory_mib: float
 
 
+log = logging.getLogger(__name__)
+
 TIME_COLUMNS = ("seconds_per_step", "peak_memory_mib")
 HEADER = ",".join(field.name for field in fields(HistoryRow)) + "\n"
 
@@ -53,8 +56,10 @@ class History:
         values = [getattr(row, field.name) for field in fields(HistoryRow)]
         line = ",".join("" if value is None else repr(value) for value in values) + "\n"
         self.text += line
-        with self.live.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(line)
+        try:  # the whole text, so that a row that could not be written is not missing later
+            self.live.write_text(self.text, encoding="utf-8", newline="\n")
+        except OSError as error:  # a viewer holds it, or the drive hiccups: checkpoints have their own copy
+            log.warning("%s cannot be written now (%s); checkpoints keep the history", self.live, error)
         self.start_clock()
 
     def start_clock(self) -> None:

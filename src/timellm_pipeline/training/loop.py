@@ -192,7 +192,7 @@ class TrainingLoop:
             history.append(
                 HistoryRow(
                     step=state.step,
-                    epoch=(state.step - 1) // self.plan.steps_per_epoch,
+                    epoch=(state.step - 1) // self.plan.steps_per_epoch + 1,
                     loss=loss,
                     validation_mse=validation_mse,
                     learning_rate=self.schedule.rate(self._update_number(state.step) - 1),
@@ -206,7 +206,7 @@ class TrainingLoop:
         stops = self._stop_reason() is not None
         if group.reaches(self.training.save_steps) or is_best or stops or signals.received is not None:
             self._save()
-        if signals.received is not None and not stops:
+        if signals.received is not None:
             raise self._stopped(signals.received)
 
     def _validate(self, signals: StopSignals) -> tuple[float, bool]:
