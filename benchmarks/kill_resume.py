@@ -36,7 +36,7 @@ def command(data_root: Path, steps: int) -> list[str]:
         "training.max_epochs": 100,
         "training.save_steps": 2,
         "training.validate_steps": 25,
-        "training.log_steps": 5,
+        "training.log_steps": 1,
         "training.patience": 1000,
         "evaluation.test_step": 96,
         "evaluation.validation_step": 96,
@@ -53,6 +53,14 @@ def checkpoints(data_root: Path) -> set[str]:
 def newest_step(data_root: Path) -> int:
     """Step of the newest published checkpoint, 0 if there is none."""
     return max((int(name.removeprefix("step-")) for name in checkpoints(data_root)), default=0)
+
+
+def last_step(data_root: Path) -> int:
+    """The last step that the live history tells of."""
+    lines = [
+        path.read_text(encoding="utf-8").splitlines() for path in data_root.glob("06_models/checkpoints/*/history.csv")
+    ]
+    return int(lines[0][-1].split(",")[0]) if lines and len(lines[0]) > 1 else 0
 
 
 def run_until_killed(data_root: Path, steps: int, rng: random.Random, log: Path) -> tuple[int, bool]:
@@ -99,7 +107,7 @@ def main() -> int:
     whole, disturbed, log = folder / "whole", folder / "disturbed", folder / "log.txt"
     print(f"undisturbed run of {options.steps} steps …", flush=True)
     subprocess.run(command(whole, options.steps), cwd=ROOT, check=True, capture_output=True)
-    print("process  resumed from  checkpoint at its end  ended by", flush=True)
+    print("process  resumed from  steps it ran  checkpoint at its end  ended by", flush=True)
     kills = processes = 0
     status, killed = 0, True
     while killed or kills < options.kills:
@@ -114,8 +122,9 @@ def main() -> int:
         text = log.read_text(encoding="utf-8")
         found = re.search(r"going on from step ([\d,]+)", text)
         ended = "SIGKILL" if killed else f"itself, status {status}"
-        start = found.group(1) if found else "0"
-        print(f"{processes:>7}  {start:>12}  {newest_step(disturbed):>21}  {ended}", flush=True)
+        start = int(found.group(1).replace(",", "")) if found else 0
+        ran = last_step(disturbed) - start
+        print(f"{processes:>7}  {start:>12}  {ran:>12}  {newest_step(disturbed):>21}  {ended}", flush=True)
         if not killed:
             break
     if status != 0:

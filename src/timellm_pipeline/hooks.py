@@ -16,6 +16,7 @@ from timellm_pipeline.parameters import parse_parameters
 
 LAUNCHERS = ("WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_MIXED_PRECISION")
 FROM_THE_MODEL = ("data", "split", "window", "prompt", "model", "backbone")
+PLACES = {"backbone.name", "backbone.revisions"}  # where a backbone lies may change; its identity is checked on load
 
 
 class LogFile:
@@ -88,7 +89,7 @@ def refuse_contradictions(said: dict[str, dict[str, Any]], config: dict[str, Any
         f"{group}.{key} is {value!r} here and {config[group][key]!r} in the model"
         for group, values in said.items()
         for key, value in values.items()
-        if config[group][key] != value
+        if config[group][key] != value and f"{group}.{key}" not in PLACES
     ]
     if wrong:
         raise ParameterError(

@@ -63,3 +63,21 @@ def test_another_backbone_than_in_training_is_refused(
     TrainedModel(config, trained.weights, trained.scaler).write(tmp_path / "one")
     with pytest.raises(ModelError, match="not the one this model was trained with"):
         SavedModel.read(tmp_path / "one").load(BackboneSource(tmp_path / "c"), resolve_compute("no"))
+
+
+def test_a_backbone_folder_that_moved_is_found_where_it_is_said_to_be(
+    trained: TrainedModel, backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    """A model must not be lost because a folder got another name; its files are what counts."""
+    gone = trained.config.backbone.model_copy(update={"name": str(tmp_path / "gone")})
+    TrainedModel(trained.config.model_copy(update={"backbone": gone}), trained.weights, trained.scaler).write(
+        tmp_path / "one"
+    )
+    saved, source, compute = SavedModel.read(tmp_path / "one"), BackboneSource(tmp_path / "c"), resolve_compute("no")
+    with pytest.raises(ModelError, match="there is no folder") as caught:
+        saved.load(source, compute)
+    assert "--params backbone.name=PATH" in caught.value.do
+    with pytest.raises(ModelError, match="there is no folder"):
+        saved.load(source, compute, gone.model_copy(update={"name": str(backbones["llama"])}))
+    moved = saved.load(source, compute, gone.model_copy(update={"name": str(backbones["gpt2"])}))
+    assert moved.backbone.config.model_type == "gpt2"

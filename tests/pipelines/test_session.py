@@ -76,6 +76,8 @@ def test_train_goes_from_csv_to_metrics_and_every_result_is_versioned(trained: t
     wanted = {"training_id", "content_id", "trained", "trained_in", "steps_run", "resumed_from", "best_step"}
     assert wanted | {"stop_reason"} <= set(manifest)
     assert manifest["trained"] is True and manifest["trained_in"] == version and manifest["raw_unchanged"] is True
+    assert manifest["raw_path"].endswith(".csv") and "raw_csv" not in manifest["resolved"]
+    assert {"model.safetensors", "scaler.json", "test_metrics", "training_history"} == set(manifest["outputs"])
     assert manifest["test"]["timellm"]["mse"] == metrics["models"]["timellm"]["scaled"]["mse"]
     model = SavedModel.read(root / "06_models/timellm_model" / version / "timellm_model")
     assert model.config.training_id == manifest["training_id"]

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +29,7 @@ OPERATIONS: list[tuple[Any, str]] = [
     (Path, "write_bytes"),
     (os, "fsync"),
     (Path, "rename"),
+    (Path, "replace"),
     (shutil, "rmtree"),
 ]
 
@@ -89,7 +92,7 @@ def test_a_crash_at_any_operation_leaves_a_whole_checkpoint(
     for step in (1, 2):
         save(probe, step)
     operations = operations_of_a_save(probe, monkeypatch)
-    assert {"save_file", "save", "fsync", "rename", "rmtree"} <= set(operations)
+    assert {"save_file", "save", "fsync", "rename", "replace", "rmtree"} <= set(operations)
     for number, name in enumerate(operations):
         run = CheckpointStore(tmp_path / f"{when}-{number}").run("an-id")
         run.open({})
@@ -125,7 +128,7 @@ def test_a_full_or_broken_disk_is_one_error_and_costs_no_older_checkpoint(
     """accelerate deletes the old checkpoint before it writes the new one; a full disk then leaves nothing."""
     for step in (1, 2):
         save(run, step)
-    until_published = operations_of_a_save(run, monkeypatch).index("rename") + 1
+    until_published = operations_of_a_save(run, monkeypatch).index("replace") + 1
     for number in range(until_published):
         with (
             failing(monkeypatch, number, "before", lambda: OSError(code, os.strerror(code))),
@@ -165,6 +168,130 @@ def test_a_drive_that_does_not_sync_is_said_once_and_used(
         save(run, step)
     assert run.newest().step == 3
     assert caplog.text.count("does not sync") == 1
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that would have been made."""
+    pauses: list[float] = []
+    monkeypatch.setattr(files.time, "sleep", pauses.append)
+    monkeypatch.setattr(files, "_said", set())
+    return pauses
+
+
+def refuse_renames(patch: pytest.MonkeyPatch, code: int, times: int = 1_000_000) -> None:
+    """Refuse the next so many renames, of files and of folders."""
+    left = [times]
+    for name in ("rename", "replace"):
+        whole = getattr(Path, name)
+
+        def refused(path: Path, target: Path, whole: Callable[..., Any] = whole) -> Any:
+            left[0] -= 1
+            if left[0] >= 0:
+                raise OSError(code, os.strerror(code))
+            return whole(path, target)
+
+        patch.setattr(Path, name, refused)
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EINVAL, errno.EXDEV])
+def test_a_drive_that_does_not_rename_gets_whole_copies_and_is_said_once(
+    run: RunFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    no_waiting: list[float],
+    code: int,
+) -> None:
+    """Mounted drives refuse renames of folders too; nine hours of training must not end there."""
+    refuse_renames(monkeypatch, code)
+    for step in range(1, 6):
+        save(run, step)
+    (run.folder / "step-000000005" / "state.pt").write_bytes(b"torn")
+    assert run.newest().step == 4
+    save(run, 5)
+    run.finish({"best_step": 5})
+    assert run.newest().step == 5 and run.finished() == {"best_step": 5}
+    assert [path.name for path in sorted(run.folder.glob("*step-*"))] == ["step-000000004", "step-000000005"]
+    assert not list(run.folder.glob(".*"))
+    assert caplog.text.count("does not rename") == 1
+
+
+def test_a_copy_that_is_cut_off_does_not_count(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, no_waiting: list[float]
+) -> None:
+    """Where renames are refused a folder appears file by file; its digests come last."""
+    for step in (1, 2):
+        save(run, step)
+    refuse_renames(monkeypatch, errno.ENOTSUP)
+    copied: list[str] = []
+    whole = shutil.copyfile
+
+    def dying(source: Path, target: Path) -> None:
+        if len(copied) == allowed:
+            raise Killed
+        copied.append(source.name)
+        whole(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", dying)
+    for allowed in range(4):  # noqa: B007 - `dying` reads it
+        copied.clear()
+        with pytest.raises(Killed):
+            save(run, 3)
+        assert run.newest().step == 2
+    copied.clear()
+    allowed = 4
+    save(run, 3)
+    assert run.newest().step == 3 and copied[-1] == "manifest.json"
+
+
+def test_a_file_held_for_a_moment_is_waited_for(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, no_waiting: list[float]
+) -> None:
+    """On Windows a virus scanner holds a new file open, and the rename is refused until it lets go."""
+    refuse_renames(monkeypatch, errno.EACCES, times=3)
+    save(run, 1)
+    assert run.newest().step == 1 and no_waiting == [0.2, 1.0, 5.0] and not caplog.text
+
+
+def test_passed_over_checkpoints_do_not_push_whole_ones_out(run: RunFolder) -> None:
+    """Two damaged newer folders would fill `keep`, and the next save would delete the only whole ones."""
+    for step in (1, 2, 3, 4):
+        save(run, step, keep=4)
+    for step in (3, 4):
+        (run.folder / f"step-{step:09d}" / "manifest.json").unlink()
+    assert run.newest().step == 2
+    run.save(2, {"weight": torch.zeros(1)}, {}, "", content={}, keep=2, best_step=None)
+    assert [path.name[-1] for path in sorted(run.folder.glob("step-*"))] == ["1", "2"]
+
+
+def test_a_second_process_in_one_folder_is_refused_and_the_first_ones_death_frees_it(tmp_path: Path) -> None:
+    """Two processes of one training would prune each other's checkpoints."""
+    hold = "import sys, time; from pathlib import Path; from timellm_pipeline.training.files import alone_in\n"
+    hold += "with alone_in(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "in\n"
+        with pytest.raises(CheckpointError, match="another process"), files.alone_in(tmp_path):
+            pass
+        other.kill()
+        other.wait()
+    with files.alone_in(tmp_path):
+        pass
+
+
+def test_a_drive_without_locks_is_said_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some mounted drives have no locks; training there is still better than none."""
+
+    def refuse(lock: Any, timeout: float) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(files, "_said", set())
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    for _ in range(2):
+        with files.alone_in(tmp_path):
+            pass
+    assert caplog.text.count("has no locks") == 1
 
 
 def test_old_checkpoints_go_but_never_the_best_nor_below_two(run: RunFolder) -> None:

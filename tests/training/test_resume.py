@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 
 from conftest import make_inputs, small_parameters
 from timellm_pipeline.errors import CheckpointError
@@ -190,7 +191,7 @@ def test_another_version_resumes_with_a_warning_or_is_refused_on_request(
     assert resumed.record["resumed_from"] == [8]
     (link,) = resumed.record["resume_chain"]
     assert link["byte_equal"] is False and link["differences"][0].startswith("source: ")
-    assert "not byte-equal" in caplog.text
+    assert "no byte equality is promised" in caplog.text
 
 
 def test_finished_is_finished(raw_series: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -212,3 +213,111 @@ def test_a_finished_run_outlives_the_machine_that_ran_it(raw_series: pd.DataFram
     first = train(raw_series, small_parameters(), tmp_path / "store")
     shutil.copytree(tmp_path / "store", tmp_path / "moved")
     assert_same(train(raw_series, small_parameters(), tmp_path / "moved"), first)
+
+
+def damage(folder: Path) -> None:
+    (folder / "trainable.safetensors").write_bytes(b"torn")
+
+
+def test_a_damaged_best_checkpoint_is_found_on_resume_and_another_is_chosen(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found only when training is over, it would cost all of it."""
+    parameters = small_parameters(training=LONG)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 13)
+        with pytest.raises(Killed):
+            train(raw_series, parameters, tmp_path / "store")
+    store = CheckpointStore(tmp_path / "store")
+    (folder,) = (tmp_path / "store").iterdir()
+    best = store.run(folder.name).newest().state()["run"]["best_step"]
+    assert best == 10
+    damage(folder / "step-000000010")
+    resumed = train(raw_series, parameters, tmp_path / "store")
+    assert "best checkpoint, of step 10, is lost" in caplog.text
+    assert resumed.record["best_step"] in (15, 20, 24)
+    (link,) = resumed.record["resume_chain"]
+    assert link == {"step": 12, "byte_equal": False, "differences": ["best checkpoint: step 10 -> lost"]}
+
+
+def test_a_finished_run_whose_best_checkpoint_is_damaged_says_what_to_do(
+    raw_series: pd.DataFrame, tmp_path: Path
+) -> None:
+    """The marker alone is no model."""
+    first = train(raw_series, small_parameters(), tmp_path / "store")
+    damage(next((tmp_path / "store").glob(f"*/step-{first.record['best_step']:09d}")))
+    with pytest.raises(CheckpointError, match="best checkpoint is damaged") as caught:
+        train(raw_series, small_parameters(), tmp_path / "store")
+    assert "training.force=true" in caught.value.do
+    assert_same(train(raw_series, small_parameters(training={"force": True}), tmp_path / "store"), first)
+
+
+def test_force_keeps_the_finished_result_until_nothing_can_go_wrong_before_the_first_step(
+    raw_series: pd.DataFrame, backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that cannot be reached must not cost the model that is there."""
+    parameters = small_parameters(backbones["gpt2"])
+    first = train(raw_series, parameters, tmp_path / "store")
+
+    def unreachable(*args: Any) -> None:
+        raise CheckpointError("no hub", where="", do="")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BackboneSource, "load", unreachable)
+        with pytest.raises(CheckpointError, match="no hub"):
+            train(raw_series, small_parameters(backbones["gpt2"], training={"force": True}), tmp_path / "store")
+    again = train(raw_series, parameters, tmp_path / "store", "v2")
+    assert again.record["steps_run"] == 0
+    assert_same(again, first)
+
+
+def test_a_finished_result_of_another_source_is_said_or_refused_on_request(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its manifest must name what computed it, not what reads it."""
+    first = train(raw_series, small_parameters(), tmp_path / "store")
+    monkeypatch.setattr("timellm_pipeline.training.identity.source_digest", lambda: "another source")
+    with pytest.raises(CheckpointError, match="this finished training was computed by something else: source"):
+        train(raw_series, small_parameters(training={"resume": "exact"}), tmp_path / "store")
+    again = train(raw_series, small_parameters(), tmp_path / "store", "v2")
+    assert again.record["content"] == first.record["content"]
+    assert again.record["content_id"] == first.record["content_id"] == again.model.config.content_id
+    assert "this finished training was computed by something else" in caplog.text
+
+
+def test_other_data_is_named_by_its_parameters_not_by_digests(
+    raw_series: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`data.scaled_series: 5f0c… -> 91ab…` tells nobody what was changed."""
+    caplog.set_level("INFO")
+    train(raw_series, small_parameters(), tmp_path / "store")
+    train(raw_series, small_parameters(split={"train_ratio": 0.6}), tmp_path / "store")
+    (said,) = [record.message for record in caplog.records if "a new training" in record.message]
+    assert "split.train_ratio: 0.7 -> 0.6" in said and "data.scaled_series" not in said
+
+
+def test_the_loss_scaler_of_fp16_is_resumed(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scaler that starts anew grows at other steps, and skips other updates. A CPU has no fp16, but has a scaler."""
+    whole_loop = loop_module.TrainingLoop.__init__
+
+    def with_scaler(self: Any, *args: Any) -> None:
+        whole_loop(self, *args)
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=3)
+        self.accelerator.scaler = scaler
+        self.optimizer = AcceleratedOptimizer(self.optimizer.optimizer, scaler=scaler)
+        self.accelerator._optimizers = [self.optimizer]
+
+    mse = torch.nn.functional.mse_loss
+    monkeypatch.setattr(loop_module.F, "mse_loss", lambda one, other: 16 * mse(one, other))
+    monkeypatch.setattr(loop_module.TrainingLoop, "__init__", with_scaler)
+    parameters = small_parameters(training=LONG)
+    whole = train(raw_series, parameters, tmp_path / "whole")
+    skipped = whole.history["skipped_updates"]
+    assert 0 < skipped.iloc[0] < skipped.iloc[-1] < 20, "overflows early and late"
+    with monkeypatch.context() as patch:
+        kill_after(patch, 13)
+        with pytest.raises(Killed):
+            train(raw_series, parameters, tmp_path / "store")
+    assert_same(train(raw_series, parameters, tmp_path / "store"), whole)

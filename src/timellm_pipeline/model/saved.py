@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from timellm_pipeline.errors import ModelError
+from timellm_pipeline.errors import BackboneError, ModelError
 from timellm_pipeline.parameters import (
     BackboneParams,
     DataParams,
@@ -120,8 +120,11 @@ class SavedModel:
         digests: dict[str, str] = content["sha256"]
         return digests
 
-    def load(self, source: "BackboneSource", compute: "Compute") -> "TimeLLM":
+    def load(self, source: "BackboneSource", compute: "Compute", place: BackboneParams | None = None) -> "TimeLLM":
         """The model with its backbone, in evaluation mode on the device.
+
+        Args:
+            place: where else the backbone may lie, when it is not where it was in training.
 
         Raises BackboneError or ModelError when the backbone is missing or is another one than in training.
         """
@@ -130,17 +133,30 @@ class SavedModel:
         from timellm_pipeline.model.timellm import TimeLLM
 
         config = self.config
-        found = source.identity(config.backbone)
-        if found != config.backbone_identity:
-            raise ModelError(
-                f"the backbone `{config.backbone.name}` is not the one this model was trained with",
-                where=f"{self.folder}, backbone_identity",
-                do="put the same backbone files in place, or train again",
-            )
-        loaded = source.load(config.backbone, compute.backbone_dtype(config.backbone))
+        backbone = self._find_backbone(source, place)
+        loaded = source.load(backbone, compute.backbone_dtype(backbone))
         model = TimeLLM.around(config.window, config.prompt, config.model, loaded, config.description)
         model.load_trainables(load_file(self.folder / WEIGHTS))
         return model.to(compute.device).eval()
+
+    def _find_backbone(self, source: "BackboneSource", place: BackboneParams | None) -> BackboneParams:
+        """The backbone with the identity of training: where it was then, or else in the place given now."""
+        ours = self.config.backbone
+        places = [ours]
+        if place is not None and place.name not in (ours.name, "none"):
+            places.append(ours.model_copy(update={"name": place.name, "revisions": place.revisions}))
+        problem = f"the backbone `{ours.name}` is not the one this model was trained with"
+        for candidate in places:
+            try:
+                if source.identity(candidate) == self.config.backbone_identity:
+                    return candidate
+            except BackboneError as error:
+                problem = error.what if candidate is ours else problem
+        raise ModelError(
+            problem,
+            where=f"{self.folder}, backbone_identity",
+            do="put the same backbone files in place, say where they are (--params backbone.name=PATH), or train again",
+        )
 
 
 def find_damage(folder: Path) -> str | None:

@@ -6,12 +6,13 @@ from timellm_pipeline.parameters.evaluation import EvaluationParams
 from timellm_pipeline.parameters.group import Group
 from timellm_pipeline.parameters.model import ModelParams
 from timellm_pipeline.parameters.prompt import PromptParams
-from timellm_pipeline.parameters.root import Parameters, parse_parameters
+from timellm_pipeline.parameters.root import GROUP_MODELS, Parameters, parse_parameters
 from timellm_pipeline.parameters.split import SplitParams
 from timellm_pipeline.parameters.training import TrainingParams
 from timellm_pipeline.parameters.window import WindowParams
 
 __all__ = [
+    "GROUP_MODELS",
     "BackboneParams",
     "DataParams",
     "EvaluationParams",

@@ -43,10 +43,14 @@ class Checkpoint:
     content: dict[str, Any]
 
     def weights(self) -> "dict[str, Tensor]":
-        """The trainable weights, on the CPU."""
-        from safetensors.torch import load_file
+        """The trainable weights, on the CPU.
 
-        return load_file(self.folder / WEIGHTS)
+        Read whole: weights mapped from the file would end the process when somebody cuts the file, and keep Windows
+        from deleting it.
+        """
+        from safetensors.torch import load
+
+        return load((self.folder / WEIGHTS).read_bytes())
 
     def state(self) -> dict[str, Any]:
         """Optimizer, scaler, random states and the run's counters. Nothing is unpickled."""
@@ -86,7 +90,7 @@ class RunFolder:
 
     def refuse_too_little_room(self, checkpoint_bytes: int, count: int) -> None:
         """Raises CheckpointError when the drive has less room than `count` checkpoints need."""
-        present = sum(1 for _ in self._published())
+        present = len(self._published())
         needed = int(checkpoint_bytes * max(count - present, 1) * SPARE)
         free = shutil.disk_usage(self.folder).free
         if free < needed:
@@ -131,7 +135,7 @@ class RunFolder:
             for path in partial.iterdir():
                 sync_file(path)
             sync_folder(partial)
-            publish_folder(partial, final)
+            publish_folder(partial, final, MANIFEST)
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors report a full disk so
             needed = 3 * sum(weight.numel() * weight.element_size() for weight in weights.values())
             remove_folder(partial)
@@ -140,7 +144,7 @@ class RunFolder:
                 where=str(self.folder),
                 do="make room or mend the drive, then run the same command again: older checkpoints are whole",
             ) from error
-        self._prune(keep, best_step)
+        self._prune(step, keep, best_step)
         return final
 
     def newest(self) -> Checkpoint | None:
@@ -187,10 +191,18 @@ class RunFolder:
         return facts
 
     def unfinish(self) -> None:
-        """Take the finished marker away, and the checkpoints with it, to train from the start again."""
+        """Take the checkpoints away, and at last the finished marker, to train from the start again.
+
+        Raises CheckpointError when one cannot be deleted: a new run would go on from it.
+        """
+        left = [path.name for path in self._published() if not remove_folder(path)]
+        if left:
+            raise CheckpointError(
+                f"{', '.join(left)} of the finished run cannot be deleted",
+                where=str(self.folder),
+                do="close what reads it, or delete the folder by hand, and run the same command again",
+            )
         (self.folder / "finished.json").unlink(missing_ok=True)
-        for path in self._published():
-            remove_folder(path)
 
     def _place(self, step: int) -> Path:
         return self.folder / f"step-{step:09d}"
@@ -198,12 +210,15 @@ class RunFolder:
     def _published(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"), reverse=True)
 
-    def _prune(self, keep: int, best_step: int | None) -> None:
+    def _prune(self, step: int, keep: int, best_step: int | None) -> None:
         protected = self._place(best_step) if best_step is not None else None
+        damaged = [path for path in self._published() if path > self._place(step)]  # passed over, to be made again
+        for path in damaged:
+            remove_folder(path)
         for old in self._published()[max(keep, LEAST_KEPT) :]:
             if old != protected:
                 remove_folder(old)
-        for pattern in (".partial-*", ".gone-*", ".old-*"):
+        for pattern in (".partial-*", ".gone-*"):
             for stale in self.folder.glob(pattern):
                 remove_folder(stale)
 

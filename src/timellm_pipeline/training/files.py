@@ -4,12 +4,20 @@ import errno
 import logging
 import os
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from timellm_pipeline.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
-UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM}
-_said: set[int] = set()  # drives, by device number
+UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EXDEV}
+WAITS = (0.2, 1.0, 5.0)  # seconds; on Windows a virus scanner holds new files for a moment
+_said: set[tuple[str, int]] = set()  # what a drive does not do, with the drive's device number
 
 
 def sync_file(path: Path) -> None:
@@ -35,34 +43,98 @@ def write_whole(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}-{os.getpid()}")
     partial.write_bytes(content)
     sync_file(partial)
-    partial.replace(path)
+    try:
+        _rename(partial, path)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        path.write_bytes(content)
+        sync_file(path)
+        partial.unlink()
     sync_folder(path.parent)
 
 
-def publish_folder(partial: Path, final: Path) -> None:
-    """Move a finished folder to its place in one step. What stands there (a damaged one) is moved aside first."""
-    if final.exists():
-        aside = final.with_name(f".old-{final.name}-{os.getpid()}")
-        remove_folder(aside)
-        final.rename(aside)
-        partial.rename(final)
-        remove_folder(aside)
-    else:
-        partial.rename(final)
+def publish_folder(partial: Path, final: Path, seal: str) -> None:
+    """Move a finished folder to its place in one step; what stands there (a damaged one) goes first.
+
+    A drive that refuses to rename folders gets a copy, with the file named `seal`, which holds the digests of the
+    others, written last: without it a folder does not count.
+    """
+    remove_folder(final)
+    try:
+        _rename(partial, final)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        final.mkdir(exist_ok=True)
+        (final / seal).unlink(missing_ok=True)
+        for source in sorted(partial.iterdir(), key=lambda path: path.name == seal):
+            shutil.copyfile(source, final / source.name)
+            sync_file(final / source.name)
+        remove_folder(partial)
     sync_folder(final.parent)
 
 
-def remove_folder(path: Path) -> None:
-    """Delete a folder if it can be deleted. Renamed first, so that half a folder never carries its name."""
+def remove_folder(path: Path) -> bool:
+    """Delete a folder if it can be deleted. Renamed first, so that half a folder never carries its name.
+
+    Returns whether it is gone. What is not (somebody reads it on Windows, or the drive lags) is said, and swept later.
+    """
     if not path.exists():
-        return
+        return True
     doomed = path if path.name.startswith(".") else path.with_name(f".gone-{path.name}-{os.getpid()}")
-    try:
-        if doomed != path:
+    if doomed != path:
+        try:
             path.rename(doomed)
+        except OSError:
+            doomed = path
+    try:
         shutil.rmtree(doomed)
-    except OSError as error:  # somebody reads it (Windows), or the drive lags: it is swept at the next save
+    except OSError as error:
         log.warning("%s could not be removed now (%s)", path, error)
+    return not path.exists()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a folder. The system drops the lock when its holder dies, however it dies.
+
+    Raises CheckpointError when another process is in there. A drive that has no locks is said once.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise CheckpointError(
+            "another process is training this very training",
+            where=str(folder),
+            do="wait until it ends, or stop it: the same command then goes on from its newest checkpoint",
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        _say_once("lock", folder, f"has no locks ({error}); take care that one process alone trains there")
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Rename, waiting a little for those who hold the file. Raises OSError, said once, if it stays refused."""
+    drive = source.parent.stat().st_dev
+    refused = ("rename", drive) in _said
+    for wait in (*WAITS, None):
+        try:
+            source.replace(target)
+            return
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            if wait is None or refused or not isinstance(error, PermissionError):
+                _say_once("rename", source.parent, f"does not rename ({error.strerror}); copies are made instead")
+                raise
+        time.sleep(wait)
 
 
 def _sync(descriptor: int, path: Path) -> None:
@@ -71,11 +143,11 @@ def _sync(descriptor: int, path: Path) -> None:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-        drive = path.stat().st_dev
-        if drive not in _said:
-            _said.add(drive)
-            log.warning(
-                "the drive at %s does not sync (%s); digests will tell a whole checkpoint from a torn one",
-                path,
-                error.strerror,
-            )
+        _say_once("sync", path, f"does not sync ({error.strerror}); digests will tell a whole file from a torn one")
+
+
+def _say_once(what: str, path: Path, message: str) -> None:
+    key = (what, path.stat().st_dev)
+    if key not in _said:
+        _said.add(key)
+        log.warning("the drive at %s %s", path, message)

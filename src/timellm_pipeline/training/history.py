@@ -72,6 +72,11 @@ def read_history(text: str) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(text))
 
 
+def without_times(history: pd.DataFrame) -> pd.DataFrame:
+    """The columns that come out equal whenever the same training is run."""
+    return history.drop(columns=list(TIME_COLUMNS))
+
+
 def peak_memory_mib() -> float:
     """Largest memory so far in MiB: of the GPU where there is one, else of this process."""
     import torch

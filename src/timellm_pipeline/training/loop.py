@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from timellm_pipeline.errors import TrainingError
+from timellm_pipeline.errors import CheckpointError, TrainingError
 from timellm_pipeline.evaluation.forecasting import score_model
 from timellm_pipeline.model.batches import Batch, BatchMaker, load_batches
 from timellm_pipeline.model.compute import Compute
@@ -32,6 +32,7 @@ from timellm_pipeline.training.progress import Progress
 from timellm_pipeline.training.randomness import random_states, restore_random_states
 from timellm_pipeline.training.schedule import Schedule
 from timellm_pipeline.training.signals import StopSignals, TrainingStopped
+from timellm_pipeline.training.updates import Group, Updates
 
 log = logging.getLogger(__name__)
 
@@ -52,18 +53,6 @@ class RunState:
     loss_sum: float = 0.0
     loss_count: int = 0
     resumed: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Group:
-    """The steps of one update: first <= step < last. The last group of an epoch or a run may be short."""
-
-    first: int
-    last: int
-
-    def reaches(self, every: int) -> bool:
-        """Whether a multiple of `every` steps is completed by this update."""
-        return self.last // every > self.first // every
 
 
 class TrainingLoop:
@@ -95,7 +84,8 @@ class TrainingLoop:
         # A fused Adam skips an fp16 overflow inside its kernel, where accelerate cannot see and count it.
         fused = compute.device.type == "cuda" and compute.precision != "fp16"
         self.optimizer = self.accelerator.prepare(torch.optim.Adam(weights, lr=training.learning_rate, fused=fused))
-        self.schedule = Schedule(training, self._update_number(plan.max_steps), plan.updates_per_epoch)
+        self.updates = Updates(plan.steps_per_epoch, training.accumulate, plan.max_steps)
+        self.schedule = Schedule(training, self.updates.made_after(plan.max_steps), plan.updates_per_epoch)
         self.history: History | None = None
 
     def restore(self, checkpoint: Checkpoint, differences: list[str]) -> None:
@@ -106,9 +96,24 @@ class TrainingLoop:
         if self.accelerator.scaler is not None and saved["scaler"]:
             self.accelerator.scaler.load_state_dict(saved["scaler"])
         self.state = RunState(**saved["run"])
+        differences = [*differences, *self._lost_best(checkpoint)]
         self.state.resumed.append({"step": checkpoint.step, "byte_equal": not differences, "differences": differences})
         self.history = History(self.run_folder.live_history, checkpoint.history())
         restore_random_states(saved["random"])
+
+    def _lost_best(self, checkpoint: Checkpoint) -> list[str]:
+        """Found now, a damaged best checkpoint costs one model to choose from; found at the end, it costs the run."""
+        best = self.state.best_step
+        if best is None or best == checkpoint.step:
+            return []
+        try:
+            self.run_folder.at(best)
+        except CheckpointError as error:
+            log.warning("the best checkpoint, of step %s, is lost (%s); a later one will be chosen", best, error.what)
+            self.state.best_step, self.state.best_mse = None, math.inf
+            self.state.bad_validations, self.state.validated_at = 0, 0
+            return [f"best checkpoint: step {best} -> lost"]
+        return []
 
     def run(self) -> tuple[str, int]:
         """Train to the end. Returns why it stopped and how many steps this process ran.
@@ -124,13 +129,13 @@ class TrainingLoop:
             StopSignals() as signals,
             Progress(first_step, self.plan.max_steps, self.plan.steps_per_epoch) as progress,
         ):
-            if first_step and self._validation_is_due(self._group_ending_at(first_step)):
-                self._after_update(self._group_ending_at(first_step), signals, progress)
+            if first_step and self._validation_is_due(self.updates.ending_at(first_step)):
+                self._after_update(self.updates.ending_at(first_step), signals, progress)
             batches = iter(self._loader()) if self._stop_reason() is None else iter(())
             self.model.train()
             self.history.start_clock()
             while self._stop_reason() is None:
-                group = self._group_from(self.state.step)
+                group = self.updates.after(self.state.step)
                 self._update(group, batches, progress)
                 self._after_update(group, signals, progress)
         return str(self._stop_reason()), self.state.step - first_step
@@ -153,7 +158,7 @@ class TrainingLoop:
     def _update(self, group: Group, batches: Iterator[Batch], progress: Progress) -> None:
         """One optimizer step over the group's batches."""
         assert self.history is not None
-        self.optimizer.param_groups[0]["lr"] = self.schedule.rate(self._update_number(group.last) - 1)
+        self.optimizer.param_groups[0]["lr"] = self.schedule.rate(self.updates.made_after(group.last) - 1)
         seen: list[np.ndarray] = []
         for _ in range(group.first, group.last):
             batch = next(batches).to(self.compute.device)
@@ -195,7 +200,7 @@ class TrainingLoop:
                     epoch=(state.step - 1) // self.plan.steps_per_epoch + 1,
                     loss=loss,
                     validation_mse=validation_mse,
-                    learning_rate=self.schedule.rate(self._update_number(state.step) - 1),
+                    learning_rate=self.schedule.rate(self.updates.made_after(state.step) - 1),
                     skipped_updates=state.skipped_updates,
                     seconds_per_step=round(seconds, 6),
                     peak_memory_mib=round(peak_memory_mib(), 1),
@@ -268,21 +273,6 @@ class TrainingLoop:
     def _validation_is_due(self, group: Group) -> bool:
         at_end = group.last == self.plan.max_steps
         return (group.reaches(self.plan.validate_steps) or at_end) and self.state.validated_at != group.last
-
-    def _group_from(self, step: int) -> Group:
-        position = step % self.plan.steps_per_epoch
-        length = min(self.training.accumulate, self.plan.steps_per_epoch - position, self.plan.max_steps - step)
-        return Group(step, step + length)
-
-    def _group_ending_at(self, step: int) -> Group:
-        """The group whose update was the last one before `step`."""
-        position = (step - 1) % self.plan.steps_per_epoch
-        return Group(step - 1 - position % self.training.accumulate, step)
-
-    def _update_number(self, step: int) -> int:
-        """How many updates have been made after so many steps."""
-        epochs, position = divmod(step, self.plan.steps_per_epoch)
-        return epochs * self.plan.updates_per_epoch + -(-position // self.training.accumulate)
 
     def _weights(self) -> list[torch.nn.Parameter]:
         return list(self.model.trainables().values())

@@ -2,7 +2,9 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,7 +17,8 @@ from timellm_pipeline.model.timellm import TimeLLM, count_parameters, trainable_
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.windows import windows_of
-from timellm_pipeline.training.checkpoint import Checkpoint, CheckpointStore
+from timellm_pipeline.training.checkpoint import LEAST_KEPT, Checkpoint, CheckpointStore
+from timellm_pipeline.training.files import alone_in
 from timellm_pipeline.training.history import read_history
 from timellm_pipeline.training.identity import differences
 from timellm_pipeline.training.loop import TrainingLoop
@@ -54,21 +57,22 @@ def train_model(
     """
     training = prepare_training(inputs, parameters, source, store)
     finished = training.run.finished()
-    if finished is not None and parameters.training.force:
-        log.info("training.force: the finished result of this training is put aside")
-        training.run.unfinish()
-        finished = None
     steps_run = 0
-    if finished is None:
-        finished, steps_run = _train_to_the_end(training, source, store, version)
+    if finished is None or parameters.training.force:
+        if finished is None:
+            _say_what_differs(training, store)
+        training.run.open({**training.facts, "said": _said(training)})
+        with alone_in(training.run.folder):
+            finished, steps_run = _train_to_the_end(training, source, version, again=finished is not None)
     else:
         log.info(
             "this training has finished before (in version %s): nothing is trained, its model is saved again",
             finished["trained_in"],
         )
-    best = training.run.at(finished["best_step"])
+        _drift(training, finished["content"], training.run.folder, "this finished training")
+    best = _best(training, finished)
     config = training.model_config(
-        content_id=finished["content_id"],
+        content_id=digest_of(finished["content"]),
         counts=finished["parameters"],
         best_step=best.step,
         validation_mse=finished["validation_mse"],
@@ -78,7 +82,7 @@ def train_model(
         history=read_history(finished["history"]),
         record={
             "training_id": training.training_id,
-            "content_id": finished["content_id"],
+            "content_id": config.content_id,
             "trained": finished["trained_in"] == version,
             "trained_in": finished["trained_in"],
             "steps_run": steps_run,
@@ -93,27 +97,34 @@ def train_model(
             "data_id": inputs.plan.data_id,
             "raw_sha256": inputs.scaled_series.attrs.get("sha256"),
             "backbone": training.backbone_identity,
-            "content": training.content,
+            "content": finished["content"],
         },
     )
 
 
 def _train_to_the_end(
-    training: Training, source: BackboneSource, store: CheckpointStore, version: str
+    training: Training, source: BackboneSource, version: str, again: bool
 ) -> tuple[dict[str, Any], int]:
-    """Train from the newest checkpoint or from the start. Returns the finished marker and the steps run here."""
+    """Train from the newest checkpoint or from the start. Returns the finished marker and the steps run here.
+
+    Args:
+        again: put a finished result aside, once everything that can go wrong before the first step has gone right.
+    """
     parameters, compute, run = training.parameters, training.compute, training.run
-    checkpoint = run.newest() if run.folder.is_dir() else None
-    if checkpoint is None:
-        _say_what_differs(training, store)
-    run.open(training.facts)
+    checkpoint = None if again else run.newest()
     weights = trainable_count(parameters.window, parameters.model, source.shape(parameters.backbone))
-    run.refuse_too_little_room(weights * BYTES_A_WEIGHT, parameters.training.keep_checkpoints + 1)
-    drift = [] if checkpoint is None else _drift(training, checkpoint)
+    # Those kept, the best one, and the one that is being written.
+    run.refuse_too_little_room(weights * BYTES_A_WEIGHT, max(parameters.training.keep_checkpoints, LEAST_KEPT) + 2)
+    drift = []
+    if checkpoint is not None:
+        drift = _drift(training, checkpoint.content, checkpoint.folder, f"the checkpoint of step {checkpoint.step:,}")
     # cuBLAS reads this when it starts, which is at the first product on a GPU.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(parameters.training.deterministic)
     loaded = source.load(parameters.backbone, compute.backbone_dtype(parameters.backbone))
+    if again:
+        log.info("training.force: the finished result of this training is put aside")
+        run.unfinish()
     seed_everything(parameters.training.seed)  # after loading, which may draw random numbers of its own
     model = TimeLLM.around(parameters.window, parameters.prompt, parameters.model, loaded, training.description)
     model.to(compute.device)
@@ -158,33 +169,64 @@ def _train_to_the_end(
         "resumed": state.resumed,
         "parameters": counts,
         "trained_in": version,
-        "content_id": digest_of(training.content),
+        "content": training.content,
         "history": loop.history.text,
     }
+    run.at(state.best_step)  # a marker must not promise a model that is damaged
     run.finish(finished)
     return finished, steps_run
 
 
+def _best(training: Training, finished: Mapping[str, Any]) -> Checkpoint:
+    """The checkpoint that a finished run has for its model."""
+    try:
+        return training.run.at(finished["best_step"])
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"this training has finished, but its best checkpoint is damaged: {error.what}",
+            where=error.where,
+            do="bring that folder back, or train it again: --params training.force=true",
+        ) from error
+
+
+def _said(training: Training) -> dict[str, Any]:
+    """The words behind the digests of the data, so that people can be told what changed."""
+    parameters, facts = training.parameters, training.inputs.scaled_series.attrs
+    return {
+        "split": parameters.split.model_dump(mode="json"),
+        "data": parameters.data.model_dump(mode="json"),
+        "raw file": facts.get("sha256"),
+    }
+
+
 def _say_what_differs(training: Training, store: CheckpointStore) -> None:
     other = store.newest_other(training.training_id)
-    if other is not None:
-        name, theirs = other
-        log.info(
-            "a new training; it differs from the newest other one (%s) in %s",
-            name[:16],
-            "; ".join(differences(training.facts, theirs)) or "nothing that is recorded",
-        )
+    if other is None or (training.run.folder / "run.json").exists():
+        return
+    name, theirs = other
+    in_words = differences(_said(training), theirs.pop("said", {}))
+    found = differences(training.facts, theirs)
+    if in_words:
+        found = [difference for difference in found if not difference.startswith("data.")] + in_words
+    log.info(
+        "a new training; it differs from the newest other one (%s) in %s",
+        name[:16],
+        "; ".join(found) or "nothing that is recorded",
+    )
 
 
-def _drift(training: Training, checkpoint: Checkpoint) -> list[str]:
-    """What computes now and did not compute then. The work is not lost for it, but it is said and recorded."""
-    drift = differences(training.content, checkpoint.content)
+def _drift(training: Training, content: Mapping[str, Any], where: Path, what: str) -> list[str]:
+    """What computes now and did not compute then. The work is not lost for it, but it is said and recorded.
+
+    Raises CheckpointError under training.resume=exact.
+    """
+    drift = differences(training.content, content)
     if drift and training.parameters.training.resume == "exact":
         raise CheckpointError(
-            f"the checkpoint of step {checkpoint.step:,} was computed by something else: {'; '.join(drift)}",
-            where=str(checkpoint.folder),
+            f"{what} was computed by something else: {'; '.join(drift)}",
+            where=str(where),
             do="go back to that version, or set training.resume=auto to go on without byte equality",
         )
     for difference in drift:
-        log.warning("going on, but not byte-equal to an undisturbed run: %s", difference)
+        log.warning("%s was computed by something else, so no byte equality is promised: %s", what, difference)
     return drift

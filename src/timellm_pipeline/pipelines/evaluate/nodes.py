@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from timellm_pipeline.parameters import (
+    BackboneParams,
     DataParams,
     EvaluationParams,
     SplitParams,
@@ -28,6 +29,7 @@ def evaluate(
     scaler: dict[str, Any],
     window_index: pd.DataFrame,
     evaluation: EvaluationParams,
+    backbone_place: BackboneParams,
 ) -> tuple[dict[str, Any], Any, Any]:
     """Metrics beside the baselines, a few forecasts of the target drawn, and the error by horizon."""
     from timellm_pipeline.evaluation.plots import plot_forecasts, plot_horizon
@@ -38,7 +40,7 @@ def evaluate(
     compute = compute_as_trained(timellm_model.config.precision)
     test = run_test(
         timellm_model,
-        timellm_model.load(backbone, compute),
+        timellm_model.load(backbone, compute, backbone_place),
         compute,
         scaled_series,
         Scaler.model_validate(scaler),

@@ -14,6 +14,7 @@ def create_pipeline() -> Pipeline:
         "scaler",
         "window_index",
         "params:evaluation",
+        "params:backbone",
     ]
     outputs = ["test_metrics", "forecast_plot", "horizon_plot"]
     return Pipeline(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from timellm_pipeline.parameters import (
+    GROUP_MODELS,
     BackboneParams,
     DataParams,
     EvaluationParams,
@@ -61,7 +62,8 @@ def train(
 
     inputs = _inputs(scaled_series, scaler, window_index, run_plan)
     result = train_model(inputs, settings, backbone, step_checkpoints, run_context["version"])
-    return result.model, result.history, {**result.record, "resolved": settings.model_dump(mode="json")}
+    resolved = settings.model_dump(mode="json", include=set(GROUP_MODELS))
+    return result.model, result.history, {**result.record, "resolved": resolved}
 
 
 def publish(
@@ -93,6 +95,7 @@ def record(
     training_record: dict[str, Any],
     test_metrics: dict[str, Any],
     timellm_model: Any,
+    training_history: pd.DataFrame,
     raw_series: pd.DataFrame,
     run_context: dict[str, Any],
 ) -> dict[str, Any]:
@@ -100,15 +103,23 @@ def record(
 
     The raw file is read once more: one that changed while the run went on is recorded, and said.
     """
+    from timellm_pipeline.series.identity import digest_of, digest_of_frame
+    from timellm_pipeline.training.history import without_times
+
     unchanged = raw_series.attrs["sha256"] == training_record["raw_sha256"]
     if not unchanged:
         log.warning("%s changed while this run went on", raw_series.attrs["path"])
     models = test_metrics["models"]
     return {
         **training_record,
+        "raw_path": raw_series.attrs["path"],
         "raw_unchanged": unchanged,
         "run": run_context,
-        "outputs": timellm_model.digests(),
+        "outputs": {
+            **timellm_model.digests(),
+            "test_metrics": digest_of(test_metrics),
+            "training_history": digest_of_frame(without_times(training_history)),
+        },
         "test": {
             "num_windows": test_metrics["num_windows"],
             **{name: {key: of["scaled"][key] for key in ("mse", "mae")} for name, of in models.items()},

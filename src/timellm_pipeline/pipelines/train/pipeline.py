@@ -22,7 +22,7 @@ def create_publish_pipeline() -> Pipeline:
 
 def create_record_pipeline() -> Pipeline:
     """The run manifest, made last, when the test's figures are known."""
-    inputs = ["training_record", "test_metrics", "timellm_model", "raw_series", "run_context"]
+    inputs = ["training_record", "test_metrics", "timellm_model", "training_history", "raw_series", "run_context"]
     return Pipeline([Node(nodes.record, inputs, "run_manifest", name="record")])
 
 
