@@ -2,7 +2,8 @@
 
     python benchmarks/evaluate_time.py [--upstream PATH] [--rounds 7]
 
-Peers take turns; the medians of their rounds are printed.
+Peers take turns; the medians of their rounds are printed. The published code evaluates in batches of training's size;
+ours has a size of its own (`evaluation.batch_size`), so it is timed at both.
 """
 
 import time
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from peers import NAMES, build, environment, load_backbone, median, parser, setting_of
+from timellm_pipeline.parameters import EvaluationParams
 
 
 def main() -> None:
@@ -19,16 +21,19 @@ def main() -> None:
     setting = setting_of(options)
     names = ["ours", "equal", "reference", *(["upstream"] if options.upstream else [])]
     peers = {name: build(name, setting, load_backbone(setting), options.upstream) for name in names}
+    sizes = dict.fromkeys(names, setting.batch_size)
+    own = f"ours, default parameters, batch {EvaluationParams().batch_size}"
+    peers[own], sizes[own] = peers["ours"], EvaluationParams().batch_size
     rng = np.random.default_rng(0)
-    batches = [rng.integers(0, 20_000, setting.batch_size) for _ in range(options.rounds + 1)]
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    batches = [rng.integers(0, 20_000, max(sizes.values())) for _ in range(options.rounds + 1)]
+    seconds: dict[str, list[float]] = {name: [] for name in peers}
     for number, which in enumerate(batches):
         for name, peer in peers.items():
             if number == 0:
                 peer.module.eval()
             start = time.perf_counter()
             with torch.no_grad():
-                peer.forward(which)
+                peer.forward(which[: sizes[name]])
             if number:  # the first round warms up, and makes what is made once an evaluation
                 seconds[name].append(time.perf_counter() - start)
     base = "upstream" if options.upstream else "reference"
@@ -37,9 +42,9 @@ def main() -> None:
         f"batch {setting.batch_size}, float32, {options.rounds} interleaved rounds\n"
     )
     print(f"{'':<60} {'s/batch':>8} {'windows/s':>10} {'ratio':>7}   (ratio: this / {NAMES[base]})")
-    for name in names:
-        mid, reference = median(seconds[name]), median(seconds[base])
-        print(f"  {NAMES[name]:<58} {mid:>8.3f} {setting.batch_size / mid:>10.2f} {reference / mid:>7.2f}")
+    for name in peers:
+        rate, reference = (sizes[one] / median(seconds[one]) for one in (name, base))
+        print(f"  {NAMES.get(name, name):<58} {median(seconds[name]):>8.3f} {rate:>10.2f} {rate / reference:>7.2f}")
 
 
 if __name__ == "__main__":

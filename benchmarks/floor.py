@@ -13,7 +13,7 @@ import time
 import numpy as np
 import torch
 
-from peers import Peer, Setting, build, environment, load_backbone, median, parser, setting_of
+from peers import NAMES, Peer, Setting, build, environment, load_backbone, median, parser, setting_of
 from step_time import step
 
 SIZE = 2048
@@ -50,33 +50,33 @@ def main() -> None:
     """Print the floor, our step, and their ratio."""
     options = parser(__doc__).parse_args()
     setting = setting_of(options)
-    peer = build("ours", setting, load_backbone(setting))
-    peer.module.train()
-    optimizer = torch.optim.Adam(peer.weights(), lr=1e-3)
+    peers = {name: build(name, setting, load_backbone(setting)) for name in ("ours", "compiled")}
+    optimizers = {name: torch.optim.Adam(peer.weights(), lr=1e-3) for name, peer in peers.items()}
     rng = np.random.default_rng(0)
     left, right = torch.randn(SIZE, SIZE), torch.randn(SIZE, SIZE)
-    ours, products, floors = [], [], []
+    seconds: dict[str, list[float]] = {name: [] for name in peers}
+    products, floors = [], []
     for number in range(options.rounds + 1):
         which = rng.integers(0, 20_000, setting.batch_size)
         rates = [product_seconds(left, right) for _ in range(3)]
-        start = time.perf_counter()
-        step(peer, optimizer, which)
-        seconds = time.perf_counter() - start
-        rates += [product_seconds(left, right) for _ in range(3)]
+        for name, peer in peers.items():
+            peer.module.train()
+            start = time.perf_counter()
+            step(peer, optimizers[name], which)
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+            rates += [product_seconds(left, right) for _ in range(3)]
+        inside, outside = step_operations(peer, setting, which)
         if number:
-            inside, outside = step_operations(peer, setting, which)
-            rate = 2 * SIZE**3 / median(rates)
-            ours.append(seconds)
-            products.append(rate)
-            floors.append((inside + outside) / rate)
-    inside, outside = step_operations(peer, setting, which)
-    ratios = [one / floor for one, floor in zip(ours, floors, strict=True)]
+            products.append(2 * SIZE**3 / median(rates))
+            floors.append((inside + outside) / products[-1])
     print(f"{environment()}\nSmolLM2 {setting.layers} layers, batch {setting.batch_size}, default parameters\n")
     print(f"  operations of a step   {inside / 1e9:8.1f} G in the backbone, {outside / 1e9:.1f} G outside it")
     print(f"  measured product rate  {median(products) / 1e9:8.1f} G/s (float32, {SIZE}^3)")
     print(f"  floor                  {median(floors):8.3f} s")
-    print(f"  our step               {median(ours):8.3f} s")
-    print(f"  our step / floor       {median(ratios):8.2f}")
+    for name, ours in seconds.items():
+        ratios = [one / floor for one, floor in zip(ours, floors, strict=True)]
+        print(f"  {NAMES[name]:<25} {median(ours):5.3f} s, {median(ratios):.2f} times the floor")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ DESCRIPTION = (
 PUBLISHED = PromptParams(significant_digits=None, lags="circular", layout="published", statistics="normalised")
 NAMES = {
     "ours": "ours, default parameters",
+    "compiled": "ours, training.compile",
     "equal": "ours, equal work (vocabulary, full reprs, circular lags)",
     "reference": "published method, plain (benchmarks/reference.py)",
     "upstream": "published code itself",
@@ -111,10 +112,12 @@ def build(name: str, setting: Setting, loaded: LoadedBackbone, upstream: Path | 
     """A peer by name, its trainable weights drawn from seed 0."""
     torch.manual_seed(0)
     data = windows(setting)
-    if name in ("ours", "equal"):
-        prompt, model = (PromptParams(), "free") if name == "ours" else (PUBLISHED, "vocabulary")
+    if name in ("ours", "compiled", "equal"):
+        prompt, model = (PUBLISHED, "vocabulary") if name == "equal" else (PromptParams(), "free")
         ours = TimeLLM.around(setting.window, prompt, setting.model(model), loaded, DESCRIPTION)
         maker = BatchMaker(data, ours.writer)
+        if name == "compiled":
+            ours.compile_training()
 
         def forward(which: np.ndarray) -> tuple[Tensor, Tensor]:
             batch = maker[which]

@@ -1,11 +1,14 @@
 """Seconds a training step and peak memory: ours against the published method on the same backbone.
 
-    python benchmarks/step_time.py [--upstream PATH] [--rounds 7]
+    python benchmarks/step_time.py [--upstream PATH] [--rounds 7] [--profile]
 
 A step is prompts, forward, backward and optimizer. Peers take turns, so that a machine that drifts drifts for all;
-medians and their ratios are printed. Memory needs a process for each peer, because the high-water mark never falls.
+medians and their ratios are printed. Memory needs a process for each peer, because the high-water mark never falls;
+that of the compiled step is not measured, because its process holds the compiler too. With --profile it prints the ten
+operations that take longest in a step of the published method and of ours, and nothing else.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -37,14 +40,14 @@ def status_mib(key: str) -> float:
     raise KeyError(key)
 
 
-def measure_memory(name: str, options: object) -> float:
+def measure_memory(name: str, options: argparse.Namespace) -> float:
     """Peak of a step above the loaded backbone, in MiB, in this process alone."""
     setting = setting_of(options)
     loaded = load_backbone(setting)
     for weight in loaded.model.parameters():
         weight.data = weight.data.clone()  # pages of the file that were only mapped so far count as loaded, too
     before = status_mib("VmRSS")
-    peer = build(name, setting, loaded, options.upstream)  # type: ignore[attr-defined]
+    peer = build(name, setting, loaded, options.upstream)
     optimizer = torch.optim.Adam(peer.weights(), lr=1e-3)
     peer.module.train()
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the mark starts anew
@@ -53,16 +56,38 @@ def measure_memory(name: str, options: object) -> float:
     return status_mib("VmHWM") - before
 
 
+def print_profile(name: str, options: argparse.Namespace) -> None:
+    """The ten operations that take longest in a step."""
+    setting = setting_of(options)
+    peer = build(name, setting, load_backbone(setting), options.upstream)
+    optimizer = torch.optim.Adam(peer.weights(), lr=1e-3)
+    peer.module.train()
+    step(peer, optimizer, np.arange(setting.batch_size))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        step(peer, optimizer, np.arange(100, 100 + setting.batch_size))
+    operations = sorted(profile.key_averages(), key=lambda one: -one.self_cpu_time_total)
+    whole = sum(one.self_cpu_time_total for one in operations)
+    print(f"\n{NAMES[name]}: {whole / 1e6:.3f} s in operations")
+    for one in operations[:10]:
+        share = 100 * one.self_cpu_time_total / whole
+        print(f"  {one.key[:56]:<56} {one.self_cpu_time_total / 1e3:>9.1f} ms {share:>5.1f} %  {one.count:>6} calls")
+
+
 def main() -> None:
     """Print the table."""
     made = parser(__doc__)
     made.add_argument("--memory-of", help="measure one peer's memory and print it as JSON (used by the benchmark)")
+    made.add_argument("--profile", action="store_true", help="print where a step's time goes, and nothing else")
     options = made.parse_args()
+    if options.profile:
+        for name in ("upstream" if options.upstream else "reference", "ours"):
+            print_profile(name, options)
+        return
     if options.memory_of:
         print(json.dumps({"mib": measure_memory(options.memory_of, options)}))
         return
     setting = setting_of(options)
-    names = ["ours", "equal", "reference", *(["upstream"] if options.upstream else [])]
+    names = ["ours", "compiled", "equal", "reference", *(["upstream"] if options.upstream else [])]
     peers = {name: build(name, setting, load_backbone(setting), options.upstream) for name in names}
     peers["equal"].module.load_upstream_state_dict(  # equal weights
         {name: weight for name, weight in peers["reference"].module.state_dict().items() if "llm_model" not in name}
@@ -82,7 +107,7 @@ def main() -> None:
         with torch.no_grad():
             alone = [F.mse_loss(*peer.forward(batches[0][[row]])).item() for row in range(setting.batch_size)]
             together = F.mse_loss(*peer.forward(batches[0])).item()
-        note = "  (weights and prompts of its own)" if name == "ours" else ""
+        note = "  (weights and prompts of its own)" if name in ("ours", "compiled") else ""
         print(f"  {NAMES[name]:<58} {np.mean(alone):.6f} / {together:.6f}{note}")
     optimizers = {name: torch.optim.Adam(peer.weights(), lr=1e-3) for name, peer in peers.items()}
     seconds: dict[str, list[float]] = {name: [] for name in peers}
@@ -94,7 +119,7 @@ def main() -> None:
             if number:  # the first round warms up
                 seconds[name].append(time.perf_counter() - start)
     memory = {}
-    for name in names:
+    for name in (name for name in names if name != "compiled"):
         words = [
             sys.executable,
             __file__,
@@ -112,10 +137,8 @@ def main() -> None:
     print(f"\n{'':<60} {'s/step':>8} {'ratio':>7} {'peak MiB':>9} {'ratio':>7}   (ratio: {NAMES[base]} / this)")
     for name in names:
         mid, reference = median(seconds[name]), median(seconds[base])
-        print(
-            f"  {NAMES[name]:<58} {mid:>8.3f} {reference / mid:>7.2f} {memory[name]:>9.0f} "
-            f"{memory[base] / memory[name]:>7.2f}"
-        )
+        held = f"{memory[name]:>9.0f} {memory[base] / memory[name]:>7.2f}" if name in memory else f"{'-':>9} {'-':>7}"
+        print(f"  {NAMES[name]:<58} {mid:>8.3f} {reference / mid:>7.2f} {held}")
 
 
 if __name__ == "__main__":

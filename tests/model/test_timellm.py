@@ -1,5 +1,8 @@
 """Promises 1 and 2: a forecast depends on its window alone, and is the published one where it should be."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import torch
 
 from conftest import KINDS, random_windows, small_parameters
 from reference import PublishedTimeLLM
-from timellm_pipeline.errors import ModelError, PromptError
+from timellm_pipeline.errors import BackboneError, ModelError, PromptError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.timellm import TimeLLM, count_parameters
 from timellm_pipeline.parameters import Parameters
@@ -98,7 +101,31 @@ def test_the_frozen_prefix_gives_the_outputs_and_gradients_of_a_full_forward(
         assert relative(found["prefix"][1][name], gradient) <= 1e-4, name
 
 
-def test_a_backbone_that_looks_both_ways_takes_the_plain_road(backbones: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.long
+@pytest.mark.long
+def test_compiled_training_gives_the_same_outputs_and_gradients_for_prompts_of_any_length(
+    backbones: dict[str, Path],
+) -> None:
+    """A compiled function that learned one prompt length by heart would be wrong, or slow, for the next.
+
+    In a process of its own: the shape checks of this suite cannot be compiled.
+    """
+    script = Path(__file__).with_name("compare_compiled.py")
+    command = [sys.executable, str(script), str(backbones["llama"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(set(found["prompt_lengths"])) > 1 and found["graphs"] == 1
+    assert max(found["differences"].values()) <= 1e-4, found
+
+
+def test_a_backbone_that_looks_both_ways_cannot_be_compiled(backbones: dict[str, Path], tmp_path: Path) -> None:
+    """A switch that changes nothing in silence would be believed."""
+    with pytest.raises(BackboneError, match="nothing else is compiled"):
+        build(small_parameters(backbones["bert"]), tmp_path).compile_training()
+
+
+def test_a_backbone_that_looks_both_ways_takes_takes_the_plain_road(backbones: dict[str, Path], tmp_path: Path) -> None:
     """Kept keys and values would be wrong for BERT without any error."""
     roads = {kind: build(small_parameters(backbones[kind]), tmp_path).road for kind in KINDS}
     assert roads == {"llama": "prefix", "gpt2": "prefix", "bert": "plain"}

@@ -9,8 +9,8 @@ Which road a backbone can take is not guessed from its name but tried when it is
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import torch
@@ -23,14 +23,18 @@ from timellm_pipeline.errors import BackboneError
 
 LayerStates = list[tuple[Tensor, Tensor]]  # keys and values a layer, each [batch or 1, heads, length, head width]
 Road = Literal["prefix", "plain"]
+RunPatches = Callable[[nn.Module, LayerStates, Tensor, Tensor], Tensor]
 GROUPED_HEADS = "TRANSFORMERS_SDPA_FORCE_GQA"
 
 
 class PrefixLayer(DynamicLayer):
-    """A cache layer that puts fixed keys and values before those it is given, and stores nothing itself.
+    """A cache layer that puts fixed keys and values before those it is given, once, and stores nothing itself.
 
-    Because it stores nothing, running the same layer twice (as activation checkpointing does) changes nothing.
+    It lets go of the fixed ones then: they need not be held beside the joined ones that the backward pass needs.
     """
+
+    keys: Tensor | None
+    values: Tensor | None
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         super().__init__()
@@ -40,10 +44,24 @@ class PrefixLayer(DynamicLayer):
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """The fixed states followed by the given ones, along the length."""
+        assert self.keys is not None and self.values is not None, "a prefix is read once"
         batch = key_states.shape[0]
         keys = torch.cat([self.keys.expand(batch, -1, -1, -1), key_states], dim=-2)
         values = torch.cat([self.values.expand(batch, -1, -1, -1), value_states], dim=-2)
+        self.keys = self.values = None
         return keys, values
+
+
+class _Enough(Exception):  # noqa: N818 - no error
+    """The last layer has its keys and values."""
+
+
+class _LastLayer(DynamicLayer):
+    """The cache layer after which a pass may stop: what the last layer makes of its keys and values is not read."""
+
+    def update(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        super().update(*args, **kwargs)
+        raise _Enough
 
 
 def word_embeddings(backbone: Any) -> Float[Tensor, "vocabulary width"]:
@@ -92,14 +110,16 @@ def run_own(
     """Keys and values of the whole prompt, and its mask, from the shared states and each window's own tokens."""
     batch, num_shared = ids.shape[0], shared[0][0].shape[-2]
     mask = torch.cat([mask.new_ones(batch, num_shared), mask], dim=1)
-    cache = Cache(layers=[_growing(keys, values, batch) for keys, values in shared])
-    backbone(
-        input_ids=ids,
-        attention_mask=mask.long(),
-        position_ids=token_positions(mask)[:, num_shared:],
-        past_key_values=cache,
-        use_cache=True,
-    )
+    cache = Cache(layers=[_growing(DynamicLayer(), *states, batch) for states in shared[:-1]])
+    cache.layers.append(_growing(_LastLayer(), *shared[-1], batch))
+    with suppress(_Enough):
+        backbone(
+            input_ids=ids,
+            attention_mask=mask.long(),
+            position_ids=token_positions(mask)[:, num_shared:],
+            past_key_values=cache,
+            use_cache=True,
+        )
     return [(layer.keys, layer.values) for layer in cache.layers], mask
 
 
@@ -109,9 +129,9 @@ def run_patches(
     mask: Bool[Tensor, "batch prompt"],
     patches: Float[Tensor, "batch patches width"],
 ) -> Float[Tensor, "batch patches width"]:
-    """Last hidden states of the patch tokens behind the prompt, with gradients."""
+    """Last hidden states of the patch tokens behind the prompt, with gradients. The list `prompt` is used up."""
     mask = torch.cat([mask, mask.new_ones(patches.shape[:2])], dim=1)
-    cache = Cache(layers=[PrefixLayer(keys, values) for keys, values in prompt])
+    cache = Cache(layers=[PrefixLayer(*prompt.pop(0)) for _ in range(len(prompt))])
     hidden: Tensor = backbone(
         inputs_embeds=patches,
         attention_mask=mask.long(),
@@ -120,6 +140,32 @@ def run_patches(
         use_cache=True,
     ).last_hidden_state
     return hidden
+
+
+def compiled_run_patches() -> RunPatches:
+    """`run_patches` through torch.compile, once for prompts of all lengths.
+
+    Raises BackboneError when nothing can be compiled here.
+    """
+    try:
+        torch.compile(torch.neg)(torch.ones(2))
+    except Exception as error:  # no C++ compiler, no Triton: each has an error of its own
+        raise BackboneError(
+            f"torch.compile does not work here: {str(error).strip().splitlines()[0]}",
+            where="training.compile",
+            do="install a C++ compiler (on a GPU: Triton), or set training.compile=false",
+        ) from error
+    compiled = torch.compile(run_patches)
+
+    def run(backbone: nn.Module, prompt: LayerStates, mask: Tensor, patches: Tensor) -> Tensor:
+        for keys, values in prompt:
+            torch._dynamo.mark_dynamic(keys, 2)  # said from the start: a length learned later would compile twice
+            torch._dynamo.mark_dynamic(values, 2)
+        torch._dynamo.mark_dynamic(mask, 1)
+        hidden: Tensor = compiled(backbone, prompt, mask, patches)
+        return hidden
+
+    return run
 
 
 def run_plain(
@@ -184,9 +230,8 @@ def choose_road(backbone: Any, name: str) -> Road:
     return "prefix" if _close(alone, behind) else "plain"
 
 
-def _growing(keys: Tensor, values: Tensor, batch: int) -> DynamicLayer:
+def _growing(layer: DynamicLayer, keys: Tensor, values: Tensor, batch: int) -> DynamicLayer:
     """A cache layer that begins with the shared states, one copy a window without copying memory."""
-    layer = DynamicLayer()
     layer.keys, layer.values = keys.expand(batch, -1, -1, -1), values.expand(batch, -1, -1, -1)
     layer.dtype, layer.device = keys.dtype, keys.device
     layer.is_initialized = True

@@ -50,12 +50,12 @@ def _map_of_vocabulary(
     """What a freshly started linear map over the vocabulary gives (torch's default start for nn.Linear)."""
     table = embeddings.detach().float().cpu()
     bound = 1 / math.sqrt(table.shape[0])
-    rows = []
+    made = torch.empty(num_prototypes, table.shape[1])
+    buffer = torch.empty(ROWS_AT_ONCE, table.shape[0])  # one for all: what is allocated anew stays with the process
     for first in range(0, num_prototypes, ROWS_AT_ONCE):
-        weight = torch.empty(min(ROWS_AT_ONCE, num_prototypes - first), table.shape[0]).uniform_(-bound, bound)
-        rows.append(weight @ table)
-    bias = torch.empty(num_prototypes, 1).uniform_(-bound, bound)
-    return torch.cat(rows) + bias
+        rows = made[first : first + ROWS_AT_ONCE]
+        torch.mm(buffer[: len(rows)].uniform_(-bound, bound), table, out=rows)
+    return made + torch.empty(num_prototypes, 1).uniform_(-bound, bound)
 
 
 class Reprogramming(nn.Module):

@@ -16,13 +16,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from timellm_pipeline.errors import ModelError, PromptError
+from timellm_pipeline.errors import BackboneError, ModelError, PromptError
 from timellm_pipeline.model.backbone import LoadedBackbone
+from timellm_pipeline.model.gated import keep_less
 from timellm_pipeline.model.patches import PatchEmbedding
 from timellm_pipeline.model.prefix import (
     LayerStates,
     Road,
+    RunPatches,
     choose_road,
+    compiled_run_patches,
     grouped_heads,
     run_own,
     run_patches,
@@ -88,6 +91,8 @@ class TimeLLM(nn.Module):
         self.backbone = backbone
         if backbone is not None:
             backbone.requires_grad_(False)
+            keep_less(backbone)
+        self._compiled: RunPatches | None = None
         self._shared: tuple[Any, LayerStates] | None = None
         self._prototype_states: tuple[Any, KeysValues] | None
         self.train(self.training)
@@ -112,6 +117,19 @@ class TimeLLM(nn.Module):
         if self.backbone is not None:
             self.backbone.eval()
         return self
+
+    def compile_training(self) -> None:
+        """Run training's way through the backbone compiled. Forecasts without gradients stay as they are.
+
+        Raises BackboneError when nothing can be compiled here, or for a backbone that takes the plain road.
+        """
+        if self.road != "prefix":
+            raise BackboneError(
+                "this backbone does not run behind a kept prompt, and nothing else is compiled",
+                where="training.compile",
+                do="set training.compile=false, or choose a causal backbone",
+            )
+        self._compiled = compiled_run_patches()
 
     def trainables(self) -> dict[str, nn.Parameter]:
         """The weights that training changes, by name; the backbone's are not among them."""
@@ -184,7 +202,8 @@ class TimeLLM(nn.Module):
                 return run_plain(self.backbone, ids, mask, words)
             shared = self._shared_states(prompts.num_shared)
             states, mask = run_own(self.backbone, shared, prompts.ids, prompts.mask)
-            return run_patches(self.backbone, states, mask, words)
+            run = self._compiled if self._compiled is not None and torch.is_grad_enabled() else run_patches
+            return run(self.backbone, states, mask, words)
 
     def _shared_states(self, num_shared: int) -> LayerStates:
         """Keys and values of the shared part: run once for each device and type, cut where less is shared."""

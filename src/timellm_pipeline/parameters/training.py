@@ -56,6 +56,10 @@ class TrainingParams(Group):
     deterministic: bool = False
     """Only deterministic kernels on a GPU (slower). On a CPU training is deterministic anyway."""
 
+    compile: bool = False
+    """Run the patches' way through the backbone as one compiled function (torch.compile; needs a C++ compiler on a
+    CPU): some percent faster after half a minute of compiling. Last digits change, so it is another training."""
+
     resume: Literal["auto", "exact"] = "auto"
     """`auto`: go on from a checkpoint of another package version and say so; `exact`: refuse."""
 

@@ -128,6 +128,8 @@ def _train_to_the_end(
     seed_everything(parameters.training.seed)  # after loading, which may draw random numbers of its own
     model = TimeLLM.around(parameters.window, parameters.prompt, parameters.model, loaded, training.description)
     model.to(compute.device)
+    if parameters.training.compile:
+        model.compile_training()
     counts = count_parameters(model)
     log.info(
         "%s trainable and %s frozen parameters; backbone %s in %s on %s; prompts run as %s",
