@@ -2,7 +2,7 @@
 
     python benchmarks/compare_settings.py --csv ETTh1.csv [--seeds 3] [--steps 300]
 
-Each setting is trained by a real `kedro run` up to the training node: SmolLM2's first two layers, 512 points in, 96 out.
+Each setting is trained by a real `kedro run` up to the training node: the first two layers of SmolLM2, 512 -> 96.
 """
 
 import argparse
