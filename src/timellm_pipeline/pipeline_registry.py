@@ -6,20 +6,33 @@ pipeline put together from several would fail.
 
 from kedro.pipeline import Pipeline
 
-from timellm_pipeline.pipelines import data, evaluate, train
-from timellm_pipeline.pipelines.train.pipeline import create_publish_pipeline, create_record_pipeline
+from timellm_pipeline.pipelines import data, evaluate, explain, forecast, train
+from timellm_pipeline.pipelines.evaluate.pipeline import create_prototypes_pipeline, create_settings_pipeline
+from timellm_pipeline.pipelines.train.pipeline import (
+    create_import_pipeline,
+    create_publish_pipeline,
+    create_record_pipeline,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """`data`, `train` (raw CSV to evaluation), `publish` (a checkpoint becomes a model),
-    `evaluate` (a trained model), and `__default__`, which is `train`."""
-    whole = data.create_pipeline() + train.create_pipeline() + evaluate.create_pipeline() + create_record_pipeline()
+    """Pipelines by the name that `kedro run --pipeline` takes.
+
+    `data`: raw CSV to run plan. `train`, which is `__default__`: raw CSV to evaluation. `publish`: a checkpoint becomes
+    a model. `evaluate`, `forecast`, `prototypes`: of a trained model. `explain`: what a training will do.
+    `import_upstream`: a checkpoint of the published code becomes a model.
+    """
+    made = data.create_pipeline()
+    as_trained = create_settings_pipeline() + data.create_pipeline(settings="model_")
+    whole = made + train.create_pipeline() + evaluate.create_pipeline() + create_record_pipeline()
     return {
-        "data": data.create_pipeline(),
+        "data": made,
+        "explain": made + explain.create_pipeline(),
         "train": whole,
-        "publish": data.create_pipeline() + create_publish_pipeline(),
-        "evaluate": evaluate.create_settings_pipeline()
-        + data.create_pipeline(settings="model_")
-        + evaluate.create_pipeline(),
+        "publish": made + create_publish_pipeline(),
+        "import_upstream": made + create_import_pipeline(),
+        "evaluate": as_trained + evaluate.create_pipeline(),
+        "forecast": create_settings_pipeline() + forecast.create_pipeline(),
+        "prototypes": as_trained + create_prototypes_pipeline(),
         "__default__": whole,
     }

@@ -5,7 +5,8 @@ import torch
 
 from timellm_pipeline.model.patches import PatchEmbedding, cut_into_patches
 from timellm_pipeline.model.reprogramming import Prototypes
-from timellm_pipeline.model.timellm import TimeLLM, count_parameters, trainable_count
+from timellm_pipeline.model.sizes import count_parameters, trainable_count
+from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import ModelParams, PromptParams, WindowParams
 
 

@@ -13,7 +13,8 @@ from conftest import KINDS, random_windows, small_parameters
 from reference import PublishedTimeLLM
 from timellm_pipeline.errors import BackboneError, ModelError, PromptError
 from timellm_pipeline.model.backbone import BackboneSource
-from timellm_pipeline.model.timellm import TimeLLM, count_parameters
+from timellm_pipeline.model.sizes import count_parameters
+from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import Parameters
 
 DESCRIPTION = "Hourly load and oil temperature of a transformer."

@@ -3,7 +3,13 @@
 from timellm_pipeline.datasets.handles import BackboneDataset, CheckpointStoreDataset, RunContextDataset
 from timellm_pipeline.datasets.model import TimeLLMDataset
 from timellm_pipeline.datasets.raw_series import RawSeriesDataset
-from timellm_pipeline.datasets.whole import WholeJSONDataset, WholeParquetDataset, WholePlotDataset
+from timellm_pipeline.datasets.whole import (
+    WholeCSVDataset,
+    WholeJSONDataset,
+    WholeParquetDataset,
+    WholePlotDataset,
+    WholeTextDataset,
+)
 
 __all__ = [
     "BackboneDataset",
@@ -11,7 +17,9 @@ __all__ = [
     "RawSeriesDataset",
     "RunContextDataset",
     "TimeLLMDataset",
+    "WholeCSVDataset",
     "WholeJSONDataset",
     "WholeParquetDataset",
     "WholePlotDataset",
+    "WholeTextDataset",
 ]

@@ -192,6 +192,40 @@ class WholeParquetDataset(WholeDataset[pd.DataFrame, pd.DataFrame]):
         return TablePreview(json.loads(head.to_json(orient="split", date_format="iso")))
 
 
+class WholeTextDataset(WholeDataset[str, str]):
+    """A page of text."""
+
+    def read(self, path: Path) -> str:
+        return path.read_text(encoding="utf-8")
+
+    def write(self, data: str, path: Path) -> None:
+        path.write_text(data, encoding="utf-8", newline="\n")
+
+    def find_damage(self, path: Path) -> str | None:
+        return None if path.stat().st_size else "it is empty"
+
+    def preview(self) -> JSONPreview:
+        """The text, for kedro-viz."""
+        return JSONPreview(json.dumps(self.load().splitlines(), ensure_ascii=False))
+
+
+class WholeCSVDataset(WholeDataset[pd.DataFrame, pd.DataFrame]):
+    """A table as CSV, for spreadsheets and for people: UTF-8 with a mark, so that they read Chinese names rightly."""
+
+    def read(self, path: Path) -> pd.DataFrame:
+        return pd.read_csv(path, encoding="utf-8-sig")
+
+    def write(self, data: pd.DataFrame, path: Path) -> None:
+        data.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\n")
+
+    def find_damage(self, path: Path) -> str | None:
+        return None if path.stat().st_size else "it is empty"
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """The first rows, for kedro-viz."""
+        return TablePreview(json.loads(self.load().head(nrows).to_json(orient="split")))
+
+
 class WholePlotDataset(WholeDataset[Any, Any]):
     """A plotly figure as JSON, which kedro-viz draws."""
 

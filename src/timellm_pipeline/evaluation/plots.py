@@ -7,23 +7,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from timellm_pipeline.evaluation.report import Example
+from timellm_pipeline.evaluation.style import COLORS, NAMES, styled
 
-COLORS = {
-    "Time-LLM": "#d1495b",
-    "timellm": "#d1495b",
-    "seasonal naive": "#8d96a3",
-    "seasonal_naive": "#8d96a3",
-    "naive": "#c9ced6",
-    "linear": "#2e6f95",
-    "truth": "#1b1b1e",
-    "seen": "#5b6570",
-}
-NAMES = {
-    "timellm": "Time-LLM",
-    "seasonal_naive": "seasonal naive",
-    "naive": "naive",
-    "linear": "linear (ridge)",
-}
 MOST_SEEN = 2  # horizons of the input that are drawn before the forecast
 
 
@@ -40,7 +25,7 @@ def plot_history(history: pd.DataFrame) -> go.Figure:
         best = errors.index(min(errors))
         figure.add_annotation(x=steps[best], y=errors[best], text=f"best {errors[best]:.4f}", ay=-36, ax=0)
     figure.update_yaxes(type="log")  # the first steps would flatten everything after them
-    return _styled(figure, "Training", "step (one batch)", "MSE (scaled units, log scale)")
+    return styled(figure, "Training", "step (one batch)", "MSE (scaled units, log scale)")
 
 
 def plot_forecasts(examples: list[Example]) -> go.Figure:
@@ -67,7 +52,7 @@ def plot_forecasts(examples: list[Example]) -> go.Figure:
             )
         figure.update_yaxes(title_text=example.channel, row=row, col=1)
     figure.update_layout(height=230 * len(examples) + 120)
-    return _styled(figure, "Forecasts of test windows (original units)", None, None)
+    return styled(figure, "Forecasts of test windows (original units)", None, None)
 
 
 def plot_horizon(metrics: dict[str, Any]) -> go.Figure:
@@ -83,19 +68,19 @@ def plot_horizon(metrics: dict[str, Any]) -> go.Figure:
         )
     figure.update_yaxes(rangemode="tozero")
     title = f"Error by horizon step, {metrics['num_windows']:,} test windows"
-    return _styled(figure, title, "rows ahead", "MSE (scaled units)")
+    return styled(figure, title, "rows ahead", "MSE (scaled units)")
 
 
-def _styled(figure: go.Figure, title: str, x_title: str | None, y_title: str | None) -> go.Figure:
-    figure.update_layout(
-        title=title,
-        template="plotly_white",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        margin={"l": 70, "r": 30, "t": 90, "b": 60},
-        hovermode="x unified",
-    )
-    if x_title:
-        figure.update_xaxes(title_text=x_title)
-    if y_title:
-        figure.update_yaxes(title_text=y_title)
-    return figure
+def plot_origins(origins: pd.DataFrame, pred_len: int) -> go.Figure:
+    """Mean squared error by origin, a running median over a horizon: hard weeks can be told from bad models."""
+    figure = go.Figure()
+    for name, of_model in origins.groupby("model", sort=False):
+        errors = of_model["mse"].rolling(min(pred_len, len(of_model)), center=True, min_periods=1).median()
+        figure.add_scatter(
+            x=of_model["window_end"].astype(str).tolist(),
+            y=errors.round(6).tolist(),
+            name=NAMES[str(name)],
+            line={"color": COLORS[str(name)], "width": 2.5 if name == "timellm" else 1.5},
+        )
+    figure.update_yaxes(type="log")
+    return styled(figure, "Error by origin of the forecast", "last row that was seen", "MSE (scaled units, log scale)")

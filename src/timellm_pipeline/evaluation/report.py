@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from timellm_pipeline.errors import ModelError
-from timellm_pipeline.evaluation.baselines import Forecast, fit_linear, naive, score, seasonal_naive
-from timellm_pipeline.evaluation.errors import ErrorSums
+from timellm_pipeline.evaluation.baselines import CHUNK, Forecast, fit_linear, naive, seasonal_naive
+from timellm_pipeline.evaluation.coverage import Coverage
 from timellm_pipeline.evaluation.forecasting import forecast_windows
+from timellm_pipeline.evaluation.noise import compare_origins
+from timellm_pipeline.evaluation.scores import TestScores, season_errors
+from timellm_pipeline.model.batches import in_order
 from timellm_pipeline.model.compute import Compute
+from timellm_pipeline.model.prompt import describe_scaled
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import EvaluationParams
@@ -39,10 +42,31 @@ class Example:
 
 @dataclass(frozen=True)
 class TestResult:
-    """`test_metrics`, and a few windows to look at."""
+    """`test_metrics`, the errors of each origin, and a few windows to look at."""
+
+    __test__ = False  # pytest would take it for a class of tests
 
     metrics: dict[str, Any]
+    origins: pd.DataFrame
     examples: list[Example]
+
+
+def words_for(saved: SavedModel, scaled_series: pd.DataFrame, scaler: Scaler) -> str:
+    """What the prompt says of the series: another series than the model was trained on is described anew, and said."""
+    if (saved.scaler.mean, saved.scaler.std, saved.scaler.channels) == (scaler.mean, scaler.std, scaler.channels):
+        return saved.config.description
+    words = describe_scaled(saved.config.prompt, scaled_series, scaler)
+    log.warning(
+        "this is not the series that the model was trained on: it is scored with a scaler fitted to this series' own "
+        "%s training rows, and described as: %s",
+        f"{scaler.rows[1] - scaler.rows[0]:,}",
+        words,
+    )
+    if scaled_series.attrs["frequency"] != saved.config.frequency:
+        log.warning(
+            "its steps are %s; in training they were %s", scaled_series.attrs["frequency"], saved.config.frequency
+        )
+    return words
 
 
 def run_test(
@@ -56,7 +80,7 @@ def run_test(
 ) -> TestResult:
     """Score every indexed test window once with the model and with the baselines.
 
-    Raises ModelError when the data sets do not belong together or have other channels than the model.
+    Raises ModelError when the data sets do not belong together.
     """
     refuse_mixed_data(
         scaled_series=scaled_series.attrs.get("data_id"),
@@ -64,38 +88,38 @@ def run_test(
         window_index=window_index.attrs.get("data_id"),
     )
     config = saved.config
-    if config.channels != scaler.channels:
-        raise ModelError(
-            f"the model was trained on the channels {config.channels}; this series has {scaler.channels}",
-            where=str(saved.folder),
-            do="evaluate it on a series with the same channels",
-        )
     validation, test = (
         windows_of(scaled_series, window_index, split, config.window) for split in ("validation", "test")
     )
-    if (saved.scaler.mean, saved.scaler.std) != (scaler.mean, scaler.std):
-        log.warning("this is not the series that the model in %s was trained on", saved.folder)
     # The linear baseline costs nothing, so it sees every training window: it is to be as hard as it can be.
     train = every_window(scaled_series, scaler.rows, config.window, MOST_LINEAR)
     season = evaluation.season or season_length(scaled_series.attrs["frequency"])
     baselines = baseline_forecasts(train, validation, season)
-    sums = ErrorSums(len(test.names), test.pred_len)
+    scores = {"timellm": TestScores(test, scaler)}
+    coverage = Coverage(saved.intervals() if saved.scaler.channels == scaler.channels else None)
     chosen = _example_windows(test, config.window.target)
     kept: dict[int, np.ndarray] = {}
     for which, forecast, truth in forecast_windows(model, test, evaluation.batch_size, compute, "test"):
-        sums.add(forecast, truth, test.channel[which])
+        scores["timellm"].add(which, forecast, truth)
+        coverage.add(forecast - truth, test.channel[which])
         kept.update({int(number): forecast[row] for row, number in enumerate(which) if number in chosen})
+    scores |= {name: score_test(forecast, test, scaler) for name, forecast in baselines.items()}
     metrics = {
         "training_id": config.training_id,
         "best_step": config.best_step,
         "raw_sha256": scaled_series.attrs.get("sha256"),
-        **compare(sums, baselines, test, scaler, evaluation.test_step, season),
+        "num_windows": len(test),
+        "test_step": evaluation.test_step,
+        "season": season,
+        "models": compare(scores, season_errors(scaled_series, scaler.rows, season)),
+        "differences": differences(scores, -(-test.pred_len // evaluation.test_step)),
+        "coverage": coverage.report(),
     }
     examples = [
         _example(number, kept[number], baselines["seasonal_naive"], test, scaler, scaled_series["date"])
         for number in chosen
     ]
-    return TestResult(metrics, examples)
+    return TestResult(metrics, _origins(scores, test, scaled_series["date"]), examples)
 
 
 def baseline_forecasts(train: Windows, validation: Windows, season: int) -> dict[str, Forecast]:
@@ -108,35 +132,66 @@ def baseline_forecasts(train: Windows, validation: Windows, season: int) -> dict
     }
 
 
-def compare(
-    timellm: ErrorSums,
-    baselines: dict[str, Forecast],
-    test: Windows,
-    scaler: Scaler,
-    test_step: int,
-    season: int,
-) -> dict[str, Any]:
-    """`test_metrics`: the number of windows, and each model's errors on them."""
-    sums = {"timellm": timellm, **{name: score(forecast, test) for name, forecast in baselines.items()}}
-    std = np.asarray(scaler.std)
+def score_test(forecast: Forecast, test: Windows, scaler: Scaler) -> TestScores:
+    """A baseline's scores over every test window."""
+    scores = TestScores(test, scaler)
+    for which in in_order(len(test), CHUNK):
+        x, y = test.gather(which)
+        scores.add(which, forecast(x), y)
+    return scores
+
+
+def compare(scores: dict[str, TestScores], season: np.ndarray) -> dict[str, Any]:
+    """Each model's errors, and its skill: the share of seasonal naive's squared error that it takes away."""
+    reports = {name: of.report(season) for name, of in scores.items()}
+    base = reports["seasonal_naive"]["scaled"]["mse"]
+    for report in reports.values():
+        report["skill"] = 1 - report["scaled"]["mse"] / base if base else None
+    return reports
+
+
+def differences(scores: dict[str, TestScores], block: int) -> dict[str, Any]:
+    """Time-LLM's MSE less each other model's (scaled units), and whether that is more than noise."""
+    ours, _ = scores["timellm"].origin_errors()
     return {
-        "num_windows": len(test),
-        "test_step": test_step,
-        "season": season,
-        "models": {name: of_model.report(test.names, std) for name, of_model in sums.items()},
+        name: compare_origins(ours, of.origin_errors()[0], block) for name, of in scores.items() if name != "timellm"
     }
 
 
 def report_table(metrics: dict[str, Any]) -> str:
     """The models side by side, best first, for the log."""
     models = metrics["models"]
-    seasonal = models["seasonal_naive"]["scaled"]["mse"]
-    lines = [f"  {'(scaled units)':<15} {'MSE':>8} {'MAE':>8} {'RMSE':>8}   MSE against seasonal naive"]
+    heads = ("MSE", "MAE", "RMSE", "MASE", "sMAPE", "WAPE")
+    lines = [f"  {'':<15}" + "".join(f"{head:>9}" for head in heads) + "    skill   Time-LLM's MSE against it"]
     for name in sorted(models, key=lambda name: models[name]["scaled"]["mse"]):
-        of = models[name]["scaled"]
-        against = of["mse"] / seasonal - 1
-        lines.append(f"  {name:<15} {of['mse']:>8.4f} {of['mae']:>8.4f} {of['rmse']:>8.4f}   {against:+.1%}")
+        scaled, original = models[name]["scaled"], models[name]["original"]
+        values = [scaled[key] for key in ("mse", "mae", "rmse")] + [original[key] for key in ("mase", "smape", "wape")]
+        shown = "".join(f"{'-':>9}" if value is None else f"{value:>9.4g}" for value in values)
+        skill = models[name]["skill"]
+        lines.append(f"  {name:<15}{shown}{'-' if skill is None else f'{skill:+.1%}':>9}   {_noise(metrics, name)}")
+    lines.append("  MSE, MAE, RMSE in scaled units; MASE against seasonal naive in training; sMAPE, WAPE in percent")
+    covered = [f"{level} %: {of['inside']:.1%}" for level, of in metrics["coverage"].items() if level in ("80", "95")]
+    if covered:
+        lines.append(f"  truths inside the intervals of {', '.join(covered)}")
     return "\n".join(lines)
+
+
+def _noise(metrics: dict[str, Any], name: str) -> str:
+    found = metrics["differences"].get(name)
+    if found is None:
+        return ""
+    verdict = {True: "beyond noise", False: "within noise", None: "too few origins to tell"}[found["beyond_noise"]]
+    return f"{found['difference']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f}), {verdict}"
+
+
+def _origins(scores: dict[str, TestScores], test: Windows, dates: pd.Series) -> pd.DataFrame:
+    """`window_end, model, mse, mae`: the errors of each origin in scaled units."""
+    ends = dates.to_numpy()[scores["timellm"].starts + test.seq_len - 1]
+    tables = []
+    for name, of in scores.items():
+        mse, mae = of.origin_errors()
+        tables.append(pd.DataFrame({"window_end": ends, "model": name, "mse": mse, "mae": mae}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _example_windows(test: Windows, target: str) -> list[int]:

@@ -11,6 +11,7 @@ from itertools import takewhile
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch import Tensor
 from timellm_pipeline.model.statistics import WindowStatistics, window_statistics
 from timellm_pipeline.parameters import PromptParams, WindowParams
 from timellm_pipeline.series.frequency import frequency_in_words
+from timellm_pipeline.series.scaling import Scaler
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +110,20 @@ class PromptWriter:
 def common_length(first: list[int], second: list[int]) -> int:
     """How many leading entries two lists share."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+
+
+def describe_scaled(prompt: PromptParams, scaled_series: pd.DataFrame, scaler: Scaler) -> str:
+    """The text that speaks of a scaled series, as `describe_series` makes it."""
+    facts, dates = scaled_series.attrs, scaled_series["date"]
+    first, last = scaler.rows
+    return describe_series(
+        prompt,
+        channels=scaler.channels,
+        frequency=facts["frequency"],
+        first=str(dates.iloc[first]),
+        last=str(dates.iloc[last - 1]),
+        sha256=facts.get("sha256"),
+    )
 
 
 def describe_series(

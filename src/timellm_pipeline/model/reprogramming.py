@@ -78,6 +78,15 @@ class Reprogramming(nn.Module):
         shape = (prototypes.shape[0], self.num_heads, self.d_ff)
         return self.key(prototypes).view(shape).transpose(0, 1), self.value(prototypes).view(shape).transpose(0, 1)
 
+    def attention(
+        self, patches: Float[Tensor, "batch patches d_model"], keys_values: KeysValues
+    ) -> Float[Tensor, "batch patches prototypes"]:
+        """The weights that patches mix prototypes with, their mean over heads; each patch's add up to 1."""
+        batch, length, _ = patches.shape
+        queries = self.query(patches).view(batch, length, self.num_heads, self.d_ff).transpose(1, 2)
+        scores = queries @ keys_values[0].transpose(1, 2) / math.sqrt(self.d_ff)
+        return scores.softmax(dim=-1).mean(dim=1)
+
     def forward(
         self, patches: Float[Tensor, "batch patches d_model"], keys_values: KeysValues
     ) -> Float[Tensor, "batch patches width"]:

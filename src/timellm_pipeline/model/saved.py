@@ -1,6 +1,7 @@
-"""A trained model as a folder: `config.json`, `model.safetensors` (trainable weights alone), `scaler.json`.
+"""A trained model as a folder: `config.json`, `model.safetensors` (trainable weights alone), `scaler.json`, and
+`intervals.safetensors` where the model was calibrated.
 
-`config.json` is written last and holds the digests of the other two, so a folder is whole or recognisably torn.
+`config.json` is written last and holds the digests of the others, so a folder is whole or recognisably torn.
 The frozen backbone is named there by its identity; its weights are never copied.
 """
 
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from timellm_pipeline.errors import BackboneError, ModelError
+from timellm_pipeline.model.intervals import HalfWidths
 from timellm_pipeline.parameters import (
     BackboneParams,
     DataParams,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 WEIGHTS, SCALER, CONFIG = "model.safetensors", "scaler.json", "config.json"
+INTERVALS = "intervals.safetensors"
 
 
 class ModelConfig(BaseModel):
@@ -68,15 +72,18 @@ class TrainedModel:
     config: ModelConfig
     weights: "dict[str, Tensor]"
     scaler: Scaler
+    intervals: HalfWidths | None = None
 
     def write(self, folder: Path) -> None:
-        """Write the three files into a new folder, the config with the others' digests last."""
+        """Write the files into a new folder, the config with the others' digests last."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True)
         save_file(self.weights, folder / WEIGHTS)
         (folder / SCALER).write_text(self.scaler.model_dump_json(indent=2), encoding="utf-8")
-        digests = {name: digest_of_file(folder / name) for name in (WEIGHTS, SCALER)}
+        if self.intervals is not None:
+            (folder / INTERVALS).write_bytes(intervals_as_bytes(self.intervals))
+        digests = {path.name: digest_of_file(path) for path in sorted(folder.iterdir())}
         content = {**self.config.model_dump(mode="json"), "sha256": digests}
         (folder / CONFIG).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
 
@@ -91,7 +98,12 @@ class SavedModel:
 
     @classmethod
     def read(cls, folder: Path) -> "SavedModel":
-        """Raises ModelError for a folder that is torn, changed, or of another format."""
+        """The model in a folder, or in the folder of a version around it.
+
+        Raises ModelError for a folder that is torn, changed, or of another format.
+        """
+        if not (folder / CONFIG).exists() and (folder / "timellm_model" / CONFIG).exists():
+            folder = folder / "timellm_model"
         problem = find_damage(folder)
         if problem:
             raise ModelError(problem, where=str(folder), do="use another version, or train or publish again")
@@ -115,16 +127,30 @@ class SavedModel:
         return cls(folder, config, scaler)
 
     def digests(self) -> dict[str, str]:
-        """sha256 of the weights and the scaler."""
+        """sha256 of the files beside the config."""
         content = json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))
         digests: dict[str, str] = content["sha256"]
         return digests
 
-    def load(self, source: "BackboneSource", compute: "Compute", place: BackboneParams | None = None) -> "TimeLLM":
+    def intervals(self) -> HalfWidths | None:
+        """Half-widths of the prediction intervals, or None for a model that was not calibrated."""
+        from safetensors.numpy import load
+
+        path = self.folder / INTERVALS
+        return load(path.read_bytes())["half_widths"] if path.exists() else None
+
+    def load(
+        self,
+        source: "BackboneSource",
+        compute: "Compute",
+        place: BackboneParams | None = None,
+        description: str | None = None,
+    ) -> "TimeLLM":
         """The model with its backbone, in evaluation mode on the device.
 
         Args:
             place: where else the backbone may lie, when it is not where it was in training.
+            description: what the prompt says of the series, where it is another series than in training.
 
         Raises BackboneError or ModelError when the backbone is missing or is another one than in training.
         """
@@ -135,8 +161,10 @@ class SavedModel:
         config = self.config
         backbone = self._find_backbone(source, place)
         loaded = source.load(backbone, compute.backbone_dtype(backbone))
-        model = TimeLLM.around(config.window, config.prompt, config.model, loaded, config.description)
+        words = config.description if description is None else description
+        model = TimeLLM.around(config.window, config.prompt, config.model, loaded, words)
         model.load_trainables(load_file(self.folder / WEIGHTS))
+        model.saved, model.compute = self, compute
         return model.to(compute.device).eval()
 
     def _find_backbone(self, source: "BackboneSource", place: BackboneParams | None) -> BackboneParams:
@@ -159,6 +187,13 @@ class SavedModel:
         )
 
 
+def intervals_as_bytes(widths: HalfWidths) -> bytes:
+    """Half-widths as the content of a safetensors file."""
+    from safetensors.numpy import save
+
+    return save({"half_widths": np.ascontiguousarray(widths)})
+
+
 def find_damage(folder: Path) -> str | None:
     """What is wrong with a model folder's files, or None if they are whole."""
     try:
@@ -167,7 +202,7 @@ def find_damage(folder: Path) -> str | None:
         return "config.json is missing"
     except (OSError, ValueError, KeyError, TypeError):
         return "config.json cannot be read"
-    for name in (WEIGHTS, SCALER):
+    for name in {WEIGHTS, SCALER, *digests}:
         if not (folder / name).is_file():
             return f"{name} is missing"
         if digest_of_file(folder / name) != digests.get(name):

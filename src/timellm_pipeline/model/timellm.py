@@ -8,8 +8,9 @@ Source: Jin et al., "Time-LLM: Time Series Forecasting by Reprogramming Large La
 docs/differences.md says where this departs from the published code, and why.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from timellm_pipeline.errors import BackboneError, ModelError, PromptError
-from timellm_pipeline.model.backbone import LoadedBackbone
+from timellm_pipeline.model.backbone import BackboneSource, LoadedBackbone
+from timellm_pipeline.model.compute import Compute, Precision, compute_as_trained, resolve_compute
+from timellm_pipeline.model.future import forecast_frame
 from timellm_pipeline.model.gated import keep_less
 from timellm_pipeline.model.patches import PatchEmbedding
 from timellm_pipeline.model.prefix import (
@@ -35,8 +38,13 @@ from timellm_pipeline.model.prefix import (
 )
 from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
 from timellm_pipeline.model.reprogramming import KeysValues, Prototypes, Reprogramming
+from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.model.upstream import from_upstream_names
-from timellm_pipeline.parameters import ModelParams, PromptParams, WindowParams
+from timellm_pipeline.model.weights import put_weights
+from timellm_pipeline.parameters import BackboneParams, ModelParams, PromptParams, WindowParams
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EPSILON = 1e-5  # of the instance normalisation
 
@@ -89,6 +97,8 @@ class TimeLLM(nn.Module):
         self.head_dropout = nn.Dropout(model.dropout)
         self.head = nn.Linear(model.d_ff * window.patches_per_window, window.pred_len)
         self.backbone = backbone
+        self.saved: SavedModel | None = None  # the folder it came from, with scaler and channels
+        self.compute: Compute | None = None
         if backbone is not None:
             backbone.requires_grad_(False)
             keep_less(backbone)
@@ -108,6 +118,61 @@ class TimeLLM(nn.Module):
     ) -> "TimeLLM":
         """A fresh model around a loaded backbone."""
         return cls(window, prompt, model, loaded.model, loaded.tokenizer, description)
+
+    @classmethod
+    def load(cls, folder: str | Path, backbone: str | None = None, precision: Precision | None = None) -> "TimeLLM":
+        """A trained model from its folder (that of a version will do), on the GPU if there is one, ready to forecast.
+
+        Args:
+            backbone: folder or hub id of the backbone, when it is not where it was in training.
+            precision: `no`, `bf16` or `fp16`; None: as in training where this device has it.
+
+        Raises ModelError for a folder that is torn or holds no model, BackboneError for a backbone that is missing.
+        """
+        saved = SavedModel.read(Path(folder))
+        place = None if backbone is None else BackboneParams(name=backbone)
+        compute = compute_as_trained(saved.config.precision) if precision is None else resolve_compute(precision)
+        return saved.load(BackboneSource(), compute, place)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model into a new folder, whole or not at all.
+
+        Raises ModelError for a model that was not loaded from one: it has no scaler and no channels.
+        """
+        saved = self._saved()
+        weights = {name: weight.detach().cpu().clone() for name, weight in self.trainables().items()}
+        final = Path(folder)
+        partial = final.with_name(f".partial-{final.name}")
+        TrainedModel(saved.config, weights, saved.scaler, saved.intervals()).write(partial)
+        partial.rename(final)
+
+    def forecast(
+        self, frame: "pd.DataFrame", origins: int = 1, levels: Iterable[int] = (80, 95), batch_size: int = 64
+    ) -> "pd.DataFrame":
+        """What comes after the last row of a table, for every channel, in its own units.
+
+        Args:
+            frame: time stamps and one column a channel, or long: time stamp, `channel`, `value` (or ds, unique_id, y).
+            origins: how many forecasts; more than 1 go back from the last row, `pred_len` rows each.
+            levels: prediction intervals in percent, of 50, 60, 70, 80, 90, 95, 98, 99.
+
+        Returns:
+            `channel, window_end, step, timestamp, forecast`, and `lower_L`, `upper_L` for each level if the model
+            was calibrated.
+
+        Raises SeriesError for a table that this model cannot go on with, ModelError for a model without a scaler.
+        """
+        self._saved()
+        return forecast_frame(self, frame, origins, levels, batch_size)
+
+    def _saved(self) -> SavedModel:
+        if self.saved is None:
+            raise ModelError(
+                "this model was built, not loaded: it has no scaler and no channels",
+                where="TimeLLM",
+                do="train it with `kedro run`, or load a trained one: TimeLLM.load(folder)",
+            )
+        return self.saved
 
     def train(self, mode: bool = True) -> "TimeLLM":
         """Training mode for the trainable parts alone: the frozen backbone never drops anything."""
@@ -137,23 +202,7 @@ class TimeLLM(nn.Module):
 
     def load_trainables(self, weights: dict[str, Tensor]) -> None:
         """Put saved weights in place. Raises ModelError naming the weights that are missing, extra or misshapen."""
-        own = self.trainables()
-        problems = [f"`{name}` is missing" for name in own.keys() - weights.keys()]
-        problems += [f"`{name}` is unknown" for name in weights.keys() - own.keys()]
-        problems += [
-            f"`{name}` is {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
-            for name in own.keys() & weights.keys()
-            if own[name].shape != weights[name].shape
-        ]
-        if problems:
-            raise ModelError(
-                f"the saved weights do not fit this model: {'; '.join(sorted(problems))}",
-                where="trainable weights",
-                do="load them with the parameters they were trained with",
-            )
-        with torch.no_grad():
-            for name, weight in own.items():
-                weight.copy_(weights[name])
+        put_weights(self.trainables(), weights)
 
     def load_upstream_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Put a checkpoint of the published code in place (needs `model.prototypes: vocabulary`).
@@ -177,13 +226,17 @@ class TimeLLM(nn.Module):
         """
         if prompts is None:
             prompts = self.prompts_for(x.detach().float().cpu().numpy())
-        mean = x.mean(dim=1, keepdim=True)
-        deviation = torch.sqrt(x.var(dim=1, keepdim=True, unbiased=False) + EPSILON)
+        mean, deviation = _level_and_spread(x)
         patches = self.patch_embedding((x - mean) / deviation)  # (B, P, d_model)
         words = self.reprogramming(patches, self._keys_values())  # (B, P, width)
         hidden = self._behind_prompt(words, prompts)[..., : self.params.d_ff].float()  # (B, P, d_ff)
         flat = hidden.transpose(1, 2).flatten(1)  # unit by unit, patches within, as published
         return self.head(self.head_dropout(flat)).float() * deviation + mean
+
+    def prototype_attention(self, x: Float[Tensor, "batch seq_len"]) -> Float[Tensor, "batch patches prototypes"]:
+        """How much of each patch's attention each prototype gets, the mean over heads."""
+        mean, deviation = _level_and_spread(x)
+        return self.reprogramming.attention(self.patch_embedding((x - mean) / deviation), self._keys_values())
 
     def _behind_prompt(self, words: Tensor, prompts: PromptTokens | None) -> Tensor:
         """The backbone's last states of the patch tokens; the tokens themselves without a language model."""
@@ -236,29 +289,9 @@ class TimeLLM(nn.Module):
         return self.reprogramming.keys_values(self.prototypes(embeddings))
 
 
-def count_parameters(model: TimeLLM) -> dict[str, int]:
-    """Numbers of `trainable` and `frozen` weights."""
-    trainable = sum(weight.numel() for weight in model.trainables().values())
-    return {
-        "trainable": trainable,
-        "frozen": sum(weight.numel() for weight in model.parameters()) - trainable,
-    }
-
-
-def trainable_count(window: WindowParams, model: ModelParams, shape: tuple[int, int] | None) -> int:
-    """Number of trainable weights by arithmetic, before any backbone is loaded.
-
-    Args:
-        shape: vocabulary and width of the backbone, or None without one.
-    """
-    vocabulary, width = shape or (0, model.d_ff)
-    free = shape is None or model.prototypes == "free"
-    prototypes = model.num_prototypes * width if free else model.num_prototypes * (vocabulary + 1)
-    patches = 3 * window.patch_len * model.d_model
-    inner = model.d_ff * model.num_heads
-    reprogramming = (model.d_model + 1) * inner + 2 * (width + 1) * inner + (inner + 1) * width
-    head = (model.d_ff * window.patches_per_window + 1) * window.pred_len
-    return prototypes + patches + reprogramming + head
+def _level_and_spread(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each window, for its instance normalisation."""
+    return x.mean(dim=1, keepdim=True), torch.sqrt(x.var(dim=1, keepdim=True, unbiased=False) + EPSILON)
 
 
 def _autocast_dtype(device: torch.device) -> torch.dtype | None:

@@ -3,6 +3,8 @@
 from timellm_pipeline.parameters.backbone import BackboneParams
 from timellm_pipeline.parameters.data import DataParams
 from timellm_pipeline.parameters.evaluation import EvaluationParams
+from timellm_pipeline.parameters.explain import ExplainParams
+from timellm_pipeline.parameters.forecast import ForecastParams
 from timellm_pipeline.parameters.group import Group
 from timellm_pipeline.parameters.model import ModelParams
 from timellm_pipeline.parameters.prompt import PromptParams
@@ -16,6 +18,8 @@ __all__ = [
     "BackboneParams",
     "DataParams",
     "EvaluationParams",
+    "ExplainParams",
+    "ForecastParams",
     "Group",
     "ModelParams",
     "Parameters",

@@ -15,6 +15,8 @@ from timellm_pipeline.errors import ParameterError
 from timellm_pipeline.parameters.backbone import BackboneParams
 from timellm_pipeline.parameters.data import DataParams
 from timellm_pipeline.parameters.evaluation import EvaluationParams
+from timellm_pipeline.parameters.explain import ExplainParams
+from timellm_pipeline.parameters.forecast import ForecastParams
 from timellm_pipeline.parameters.group import Group
 from timellm_pipeline.parameters.model import ModelParams
 from timellm_pipeline.parameters.prompt import PromptParams
@@ -31,6 +33,8 @@ GROUP_MODELS: dict[str, type[Group]] = {
     "model": ModelParams,
     "training": TrainingParams,
     "evaluation": EvaluationParams,
+    "forecast": ForecastParams,
+    "explain": ExplainParams,
 }
 
 
@@ -45,6 +49,8 @@ class Parameters(Group):
     model: ModelParams = ModelParams()
     training: TrainingParams = TrainingParams()
     evaluation: EvaluationParams = EvaluationParams()
+    forecast: ForecastParams = ForecastParams()
+    explain: ExplainParams = ExplainParams()
 
     raw_csv: str | None = None
     """Path of the raw series; the catalog reads it."""

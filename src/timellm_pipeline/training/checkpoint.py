@@ -4,6 +4,7 @@
         run.json                 what this training is, to tell it from other runs in the root
         history.csv              the live history, to be watched
         step-000001000/          trainable.safetensors  state.pt  history.csv  manifest.json (digests of the others)
+        intervals.safetensors    half-widths of the best model's prediction intervals
         finished.json            the training is over: which step is best, and why it stopped
 
 Written by hand because none of the libraries that were tried gives exact resume, publication in one step and
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.model.intervals import HalfWidths
+from timellm_pipeline.model.saved import INTERVALS, intervals_as_bytes
 from timellm_pipeline.series.identity import digest_of_file
 from timellm_pipeline.training.files import publish_folder, remove_folder, sync_file, sync_folder, write_whole
 
@@ -177,6 +180,17 @@ class RunFolder:
             if not whole:
                 raise _unusable(path, f"{name} is not what was written")
         return Checkpoint(path, step, dict(manifest.get("content", {})))
+
+    def keep_intervals(self, widths: HalfWidths) -> None:
+        """Keep the half-widths of the best model's prediction intervals."""
+        write_whole(self.folder / INTERVALS, intervals_as_bytes(widths))
+
+    def intervals(self) -> HalfWidths | None:
+        """What `keep_intervals` kept, or None."""
+        from safetensors.numpy import load
+
+        path = self.folder / INTERVALS
+        return load(path.read_bytes())["half_widths"] if path.exists() else None
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Write the finished marker."""

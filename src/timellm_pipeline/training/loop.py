@@ -21,7 +21,8 @@ from timellm_pipeline.errors import CheckpointError, TrainingError
 from timellm_pipeline.evaluation.forecasting import score_model
 from timellm_pipeline.model.batches import Batch, BatchMaker, load_batches
 from timellm_pipeline.model.compute import Compute
-from timellm_pipeline.model.timellm import TimeLLM, count_parameters
+from timellm_pipeline.model.sizes import count_parameters
+from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import EvaluationParams, TrainingParams
 from timellm_pipeline.series.plan import RunPlan
 from timellm_pipeline.series.windows import Windows

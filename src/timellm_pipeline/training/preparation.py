@@ -10,7 +10,7 @@ import pandas as pd
 import timellm_pipeline
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.compute import Compute, resolve_compute
-from timellm_pipeline.model.prompt import describe_series
+from timellm_pipeline.model.prompt import describe_scaled
 from timellm_pipeline.model.saved import ModelConfig
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.series.identity import digest_of
@@ -99,7 +99,7 @@ def prepare_training(
     )
     compute = resolve_compute(parameters.training.precision)
     identity = source.identity(parameters.backbone)
-    description = _describe(inputs, parameters)
+    description = describe_scaled(parameters.prompt, inputs.scaled_series, inputs.scaler)
     facts = training_facts(
         scaled_series=inputs.scaled_series,
         window_index=inputs.window_index,
@@ -117,16 +117,3 @@ def prepare_training(
     content = content_facts(training_id, compute)
     log.info("training id %s · content id %s", training_id[:16], digest_of(content)[:16])
     return Training(inputs, parameters, compute, description, identity, facts, content, run=store.run(training_id))
-
-
-def _describe(inputs: TrainingInputs, parameters: Parameters) -> str:
-    facts, dates = inputs.scaled_series.attrs, inputs.scaled_series["date"]
-    first, last = inputs.scaler.rows
-    return describe_series(
-        parameters.prompt,
-        channels=inputs.scaler.channels,
-        frequency=facts["frequency"],
-        first=str(dates.iloc[first]),
-        last=str(dates.iloc[last - 1]),
-        sha256=facts.get("sha256"),
-    )

@@ -11,9 +11,11 @@ import pandas as pd
 import torch
 
 from timellm_pipeline.errors import CheckpointError, TrainingError
+from timellm_pipeline.evaluation.forecasting import calibrate
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import TrainedModel
-from timellm_pipeline.model.timellm import TimeLLM, count_parameters, trainable_count
+from timellm_pipeline.model.sizes import count_parameters, trainable_count
+from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.windows import windows_of
@@ -71,6 +73,7 @@ def train_model(
         )
         _drift(training, finished["content"], training.run.folder, "this finished training")
     best = _best(training, finished)
+    intervals = training.run.intervals()
     config = training.model_config(
         content_id=digest_of(finished["content"]),
         counts=finished["parameters"],
@@ -78,7 +81,7 @@ def train_model(
         validation_mse=finished["validation_mse"],
     )
     return TrainingResult(
-        model=TrainedModel(config, best.weights(), inputs.scaler),
+        model=TrainedModel(config, best.weights(), inputs.scaler, intervals),
         history=read_history(finished["history"]),
         record={
             "training_id": training.training_id,
@@ -174,7 +177,9 @@ def _train_to_the_end(
         "content": training.content,
         "history": loop.history.text,
     }
-    run.at(state.best_step)  # a marker must not promise a model that is damaged
+    best = run.at(state.best_step)  # a marker must not promise a model that is damaged
+    model.load_trainables(best.weights())
+    run.keep_intervals(calibrate(model, loop.validation_windows, parameters.evaluation.batch_size, compute))
     run.finish(finished)
     return finished, steps_run
 

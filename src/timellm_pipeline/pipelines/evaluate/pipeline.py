@@ -16,10 +16,20 @@ def create_pipeline() -> Pipeline:
         "params:evaluation",
         "params:backbone",
     ]
-    outputs = ["test_metrics", "forecast_plot", "horizon_plot"]
+    outputs = ["test_metrics", "origin_errors", "forecast_plot", "horizon_plot", "origin_plot"]
     return Pipeline(
         [Node(nodes.evaluate, inputs, outputs, name="evaluate")],
         namespace="evaluate",
+        prefix_datasets_with_namespace=False,
+    )
+
+
+def create_prototypes_pipeline() -> Pipeline:
+    """What the prototypes say."""
+    inputs = ["timellm_model", "backbone", "scaled_series", "window_index", "params:backbone"]
+    return Pipeline(
+        [Node(nodes.prototypes, inputs, ["prototype_words", "prototype_plot"], name="prototypes")],
+        namespace="prototypes",
         prefix_datasets_with_namespace=False,
     )
 

@@ -84,6 +84,26 @@ def publish(
     return publish_checkpoint(prepare_training(inputs, settings, backbone, step_checkpoints), checkpoint)
 
 
+def import_upstream(
+    settings: Any,
+    scaled_series: pd.DataFrame,
+    scaler: dict[str, Any],
+    window_index: pd.DataFrame,
+    run_plan: dict[str, Any],
+    backbone: Any,
+    step_checkpoints: Any,
+    checkpoint: str,
+) -> Any:
+    """A state dict of the published code as a model version."""
+    from pathlib import Path
+
+    from timellm_pipeline.training.imported import import_published
+    from timellm_pipeline.training.preparation import prepare_training
+
+    inputs = _inputs(scaled_series, scaler, window_index, run_plan)
+    return import_published(prepare_training(inputs, settings, backbone, step_checkpoints), backbone, Path(checkpoint))
+
+
 def draw_history(training_history: pd.DataFrame) -> Any:
     """The loss curve."""
     from timellm_pipeline.evaluation.plots import plot_history

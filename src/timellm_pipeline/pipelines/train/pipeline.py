@@ -20,6 +20,12 @@ def create_publish_pipeline() -> Pipeline:
     return _namespaced([Node(nodes.publish, [*INPUTS, "params:checkpoint"], outputs, name="publish"), _draw_history()])
 
 
+def create_import_pipeline() -> Pipeline:
+    """A checkpoint of the published code becomes a model version."""
+    inputs = [*INPUTS, "params:checkpoint"]
+    return _namespaced([Node(nodes.import_upstream, inputs, "timellm_model", name="import_upstream")])
+
+
 def create_record_pipeline() -> Pipeline:
     """The run manifest, made last, when the test's figures are known."""
     inputs = ["training_record", "test_metrics", "timellm_model", "training_history", "raw_series", "run_context"]

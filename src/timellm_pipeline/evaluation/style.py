@@ -1,0 +1,36 @@
+"""One look for all pictures."""
+
+import plotly.graph_objects as go
+
+COLORS = {
+    "Time-LLM": "#d1495b",
+    "timellm": "#d1495b",
+    "seasonal naive": "#8d96a3",
+    "seasonal_naive": "#8d96a3",
+    "naive": "#c9ced6",
+    "linear": "#2e6f95",
+    "truth": "#1b1b1e",
+    "seen": "#5b6570",
+}
+NAMES = {
+    "timellm": "Time-LLM",
+    "seasonal_naive": "seasonal naive",
+    "naive": "naive",
+    "linear": "linear (ridge)",
+}
+
+
+def styled(figure: go.Figure, title: str, x_title: str | None, y_title: str | None) -> go.Figure:
+    """Titles, white ground, legend above."""
+    figure.update_layout(
+        title=title,
+        template="plotly_white",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        margin={"l": 70, "r": 30, "t": 90, "b": 60},
+        hovermode="x unified",
+    )
+    if x_title:
+        figure.update_xaxes(title_text=x_title)
+    if y_title:
+        figure.update_yaxes(title_text=y_title)
+    return figure
