@@ -61,7 +61,7 @@ def test_environment_parses_when_soft_merged_over_base(env: str) -> None:
     """Without it an environment nobody ran lately holds a key or value that the models refuse."""
     base, own = read_yaml("base"), read_yaml(env)
     assert own.keys() <= base.keys()
-    parameters = load_parameters(env).model_dump()
+    parameters = load_parameters(env).model_dump(mode="json")
     for name, value in base.items():
         expected = {**value, **own.get(name, {})} if name in GROUP_MODELS else own.get(name, value)
         assert parameters[name] == expected, name

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from conftest import ROOT
+from conftest import ROOT, small_parameters
 from timellm_pipeline.errors import ParameterError, UserError, find_user_error
 from timellm_pipeline.model.saved import SavedModel
+from timellm_pipeline.series.synthetic import synthetic_series
 
 SMALL = {
     "window": {"seq_len": 48, "pred_len": 12, "window_step": 4, "patch_len": 8, "stride": 4},
@@ -77,12 +79,15 @@ def test_train_goes_from_csv_to_metrics_and_every_result_is_versioned(trained: t
     assert wanted | {"stop_reason"} <= set(manifest)
     assert manifest["trained"] is True and manifest["trained_in"] == version and manifest["raw_unchanged"] is True
     assert manifest["raw_path"].endswith(".csv") and "raw_csv" not in manifest["resolved"]
-    assert {"model.safetensors", "scaler.json", "test_metrics", "training_history"} == set(manifest["outputs"])
+    assert {"model.safetensors", "scaler.json", "intervals.safetensors", "test_metrics", "training_history"} == set(
+        manifest["outputs"]
+    )
     assert manifest["test"]["timellm"]["mse"] == metrics["models"]["timellm"]["scaled"]["mse"]
     model = SavedModel.read(root / "06_models/timellm_model" / version / "timellm_model")
     assert model.config.training_id == manifest["training_id"]
     assert (model.folder.parent / "run_manifest.json").is_file()
-    assert sorted(path.name for path in model.folder.iterdir()) == ["config.json", "model.safetensors", "scaler.json"]
+    files = ["config.json", "intervals.safetensors", "model.safetensors", "scaler.json"]
+    assert sorted(path.name for path in model.folder.iterdir()) == files
     store = root / "06_models/checkpoints" / manifest["training_id"]
     assert sorted(store.glob("step-*"))[-1].name == "step-000000010"
     for name in ("history_plot", "forecast_plot", "horizon_plot"):
@@ -176,3 +181,103 @@ def test_under_a_launcher_it_refuses(tmp_path: Path, csv: Path, monkeypatch: pyt
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(UserError, match="launched by torchrun or accelerate"):
         run("train", tmp_path, csv, "none")
+
+
+def test_forecast_writes_a_table_a_csv_and_a_picture_with_the_models_own_settings(
+    trained: tuple[Path, str], csv: Path, tmp_path: Path
+) -> None:
+    """What everybody asked for: load a trained model, forecast what comes after the end of my CSV."""
+    root, _ = trained
+    newer = tmp_path / "newer 更新.csv"
+    longer = synthetic_series(num_rows=450, seed=1)
+    longer.to_csv(newer, index=False)
+    version = run_plainly("forecast", root, newer)
+    table = pd.read_parquet(root / "07_model_output/forecast.parquet" / version / "forecast.parquet")
+    assert len(table) == 7 * 12 and (table["window_end"] == longer["date"].iloc[-1]).all()
+    text = pd.read_csv(root / "07_model_output/forecast.csv" / version / "forecast.csv", encoding="utf-8-sig")
+    assert text.columns.tolist() == table.columns.tolist() and len(text) == len(table)
+    assert load_json(root, "08_reporting/future_plot.json", version)["data"]
+    with pytest.raises(Exception, match="not here"):
+        longer.drop(columns="HULL").to_csv(newer, index=False)
+        run_plainly("forecast", root, newer)
+
+
+def test_explain_tells_the_numbers_of_the_parameters_given(csv: Path, tmp_path: Path) -> None:
+    """Seconds, before any GPU is rented."""
+    versions = [
+        run_plainly("explain", tmp_path, csv, window={**SMALL["window"], "stride": stride}) for stride in (4, 8)
+    ]
+    pages = [
+        (tmp_path / "08_reporting/plan_table.md" / version / "plan_table.md").read_text(encoding="utf-8")
+        for version in versions
+    ]
+    assert "| patches_per_window | 12 |" in pages[0] and "| patches_per_window | 7 |" in pages[1]
+    for name in ("borders_plot", "window_plot", "batch_plot", "epoch_plot"):
+        assert load_json(tmp_path, f"08_reporting/{name}.json", versions[0])["data"] or name == "batch_plot"
+
+
+def test_a_trained_model_is_scored_on_another_series(trained: tuple[Path, str], tmp_path: Path) -> None:
+    """Zero-shot: that series' own scaler, channels and description."""
+    root, _ = trained
+    other = synthetic_series(num_rows=500, seed=9).rename(columns={"HUFL": "load"}).drop(columns="MULL")
+    other.to_csv(tmp_path / "other.csv", index=False)
+    version = run_plainly("evaluate", root, tmp_path / "other.csv", evaluation=SMALL["evaluation"])
+    metrics = load_json(root, "08_reporting/test_metrics.json", version)
+    assert set(metrics["models"]["timellm"]["scaled"]["per_channel"]) == set(other.columns) - {"date"}
+    assert metrics["coverage"] == {}, "half-widths are of the channels of training"
+
+
+def test_prototypes_are_told_in_words(trained: tuple[Path, str], csv: Path) -> None:
+    """Where are the text prototypes, seven people asked."""
+    root, _ = trained
+    version = run_plainly("prototypes", root, csv, evaluation=SMALL["evaluation"])
+    table = pd.read_parquet(root / "08_reporting/prototype_words.parquet" / version / "prototype_words.parquet")
+    assert len(table) == 20 and table["attention"].sum() == pytest.approx(1, abs=1e-4)
+    assert table["attention"].is_monotonic_decreasing and table["patch"].between(1, 12).all()
+    assert load_json(root, "08_reporting/prototype_plot.json", version)["data"]
+
+
+def test_a_published_checkpoint_becomes_a_model_that_evaluates_and_forecasts(
+    csv: Path, backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    """People have trained for days with the published code."""
+    from reference import PublishedTimeLLM
+    from timellm_pipeline.model.backbone import BackboneSource
+
+    parameters = small_parameters(backbones["gpt2"], **{name: SMALL[name] for name in ("window", "model")})
+    loaded = BackboneSource(tmp_path).load(parameters.backbone, torch.float32)
+    window, model = parameters.window, parameters.model
+    published = PublishedTimeLLM(
+        loaded.model,
+        loaded.tokenizer,
+        "words",
+        seq_len=window.seq_len,
+        pred_len=window.pred_len,
+        patch_len=window.patch_len,
+        stride=window.stride,
+        d_model=model.d_model,
+        d_ff=model.d_ff,
+        num_heads=model.num_heads,
+        num_prototypes=1000,
+        dropout=0.1,
+    )
+    state = {f"module.{name}": weight for name, weight in published.state_dict().items()}
+    torch.save({"module": state}, tmp_path / "checkpoint")
+    vocabulary = {"prototypes": "vocabulary", "num_prototypes": 1000}
+    run(
+        "import_upstream",
+        tmp_path,
+        csv,
+        backbones["gpt2"],
+        model=vocabulary,
+        checkpoint=str(tmp_path / "checkpoint"),
+    )
+    metrics = run_plainly("evaluate", tmp_path, csv, evaluation=SMALL["evaluation"])
+    assert load_json(tmp_path, "08_reporting/test_metrics.json", metrics)["num_windows"] == 84
+    run_plainly("forecast", tmp_path, csv)
+    del state["module.output_projection.linear.bias"]
+    torch.save(state, tmp_path / "cut")
+    with pytest.raises(Exception, match=r"missing output_projection\.linear\.bias"):
+        run("import_upstream", tmp_path, csv, backbones["gpt2"], model=vocabulary, checkpoint=str(tmp_path / "cut"))
+    with pytest.raises(Exception, match="map over the vocabulary"):
+        run("import_upstream", tmp_path, csv, backbones["gpt2"], checkpoint=str(tmp_path / "checkpoint"))

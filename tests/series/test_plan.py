@@ -125,7 +125,7 @@ def test_plan_holds_every_promised_field_and_explains_each() -> None:
     by_name = {line.split()[0]: line for line in lines}
     for name, shown in {"train_windows": "58,023", "steps_per_epoch": "29,011", "shuffled": "windows"}.items():
         assert by_name[name].split()[1] == shown
-        assert EXPLANATIONS[name] in by_name[name]
+        assert EXPLANATIONS[name].meaning in by_name[name]
 
 
 def test_plan_is_made_without_torch_transformers_or_kedro() -> None:

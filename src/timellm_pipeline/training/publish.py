@@ -29,7 +29,12 @@ def publish_checkpoint(training: Training, which: str) -> tuple[TrainedModel, pd
         best_step=checkpoint.step,
         validation_mse=run["best_mse"] if best else None,
     )
-    return TrainedModel(config, checkpoint.weights(), training.inputs.scaler), read_history(checkpoint.history())
+    finished = training.run.finished()
+    calibrated = finished is not None and finished["best_step"] == checkpoint.step
+    intervals = training.run.intervals() if calibrated else None
+    return TrainedModel(config, checkpoint.weights(), training.inputs.scaler, intervals), read_history(
+        checkpoint.history()
+    )
 
 
 def _choose(training: Training, which: str) -> Checkpoint:
