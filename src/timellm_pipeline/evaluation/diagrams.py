@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from timellm_pipeline.evaluation.style import styled
+from timellm_pipeline.evaluation.style import COLORS, styled
 from timellm_pipeline.parameters import ModelParams
 from timellm_pipeline.series.borders import Borders
 from timellm_pipeline.series.plan import RunPlan, in_words
@@ -19,7 +19,7 @@ def draw_borders(series: pd.DataFrame, borders: Borders, channel: str) -> go.Fig
     every = max(1, len(series) // MOST_POINTS)
     figure = go.Figure()
     shown = series.iloc[::every]
-    line = {"color": "#5b6570", "width": 1}
+    line = {"color": COLORS["seen"], "width": 1}
     figure.add_scatter(x=shown["date"].astype(str).tolist(), y=shown[channel].tolist(), line=line, name=channel)
     for name, color in RANGE_COLORS.items():
         first, last = getattr(borders, name)
@@ -42,13 +42,13 @@ def draw_window(series: pd.DataFrame, borders: Borders, plan: RunPlan, channel: 
     seen, truth = values[: plan.seq_len], values[plan.seq_len :]
     tail = np.repeat(seen[-1], plan.stride)
     figure = go.Figure()
-    figure.add_scatter(x=list(range(plan.seq_len)), y=seen.tolist(), name="input: seq_len", line_color="#1b1b1e")
+    figure.add_scatter(x=list(range(plan.seq_len)), y=seen.tolist(), name="input: seq_len", line_color=COLORS["seen"])
     figure.add_scatter(
         x=list(range(plan.seq_len, plan.seq_len + plan.stride)),
         y=tail.tolist(),
         name="the last value, repeated stride times",
         mode="lines",
-        line={"color": "#1b1b1e", "dash": "dot"},
+        line={"color": COLORS["seen"], "dash": "dot"},
     )
     figure.add_scatter(
         x=list(range(plan.seq_len, plan.seq_len + plan.pred_len)),
@@ -96,12 +96,12 @@ def draw_batch(plan: RunPlan, model: ModelParams) -> go.Figure:
     figure = go.Figure()
     for number, (name, shape, words) in enumerate(boxes):
         y = -number
-        color = "#d1495b" if name == "forecast" else "#2e6f95"
+        color = COLORS["timellm"] if name == "forecast" else COLORS["linear"]
         figure.add_shape(
             type="rect", x0=0, x1=4, y0=y - 0.34, y1=y + 0.34, line={"color": color}, fillcolor="rgba(46,111,149,.07)"
         )
         figure.add_annotation(x=2, y=y, text=f"<b>{name}</b>  {shape}", showarrow=False, font={"size": 14})
-        figure.add_annotation(x=4.2, y=y, text=words, showarrow=False, xanchor="left", font={"color": "#5b6570"})
+        figure.add_annotation(x=4.2, y=y, text=words, showarrow=False, xanchor="left", font={"color": COLORS["seen"]})
         if number:
             figure.add_annotation(
                 x=2, y=y + 0.36, ax=2, ay=y + 0.64, axref="x", ayref="y", text="", arrowhead=2, arrowcolor="#8d96a3"
@@ -119,7 +119,7 @@ def draw_epoch(plan: RunPlan, seconds_per_step: float) -> go.Figure:
     if plan.max_steps <= plan.steps_per_epoch and plan.max_steps not in validations:
         validations.append(plan.max_steps)  # one always runs at the end
     figure = go.Figure()
-    figure.add_shape(type="line", x0=0, x1=plan.steps_per_epoch, y0=0, y1=0, line={"color": "#5b6570", "width": 3})
+    figure.add_shape(type="line", x0=0, x1=plan.steps_per_epoch, y0=0, y1=0, line={"color": COLORS["seen"], "width": 3})
     for steps, name, color, symbol, y in (
         (saves, f"checkpoint every {plan.save_steps:,} steps (training.save_steps)", "#2e6f95", "diamond", 0.25),
         (validations, f"validation every {plan.validate_steps:,} steps", "#e09f3e", "circle", -0.25),
@@ -152,12 +152,8 @@ def _band(
     figure: go.Figure, series: pd.DataFrame, first: int, last: int, color: str, opacity: float, words: str | None
 ) -> None:
     dates = series["date"].astype(str)
-    figure.add_vrect(
-        x0=dates.iloc[first],
-        x1=dates.iloc[last - 1],
-        fillcolor=color,
-        opacity=opacity,
-        line_width=0,
-        annotation_text=words,
-        annotation_position="top left",
-    )
+    x0, x1 = dates.iloc[first], dates.iloc[last - 1]
+    figure.add_vrect(x0=x0, x1=x1, fillcolor=color, opacity=opacity, line_width=0)
+    if words:  # one below the other, as the last two ranges may be narrow
+        level = 1.0 - 0.05 * list(RANGE_COLORS).index(words.split(":")[0])
+        figure.add_annotation(x=x0, y=level, yref="paper", text=words, showarrow=False, xanchor="left", yanchor="top")

@@ -2,6 +2,7 @@
 
 import plotly.graph_objects as go
 
+# Seen on white and on the dark ground of kedro-viz alike.
 COLORS = {
     "Time-LLM": "#d1495b",
     "timellm": "#d1495b",
@@ -9,8 +10,8 @@ COLORS = {
     "seasonal_naive": "#8d96a3",
     "naive": "#c9ced6",
     "linear": "#2e6f95",
-    "truth": "#1b1b1e",
-    "seen": "#5b6570",
+    "truth": "#3a9d6e",
+    "seen": "#8a94a0",
 }
 NAMES = {
     "timellm": "Time-LLM",

@@ -1,0 +1,49 @@
+"""The notebooks run, cell by cell, as they are shipped."""
+
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from nbclient import NotebookClient
+
+from conftest import ROOT, make_inputs, small_parameters
+from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.training.checkpoint import CheckpointStore
+from timellm_pipeline.training.run import train_model
+
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def execute(name: str) -> nbformat.NotebookNode:
+    """Run a notebook in a kernel of its own, as from its folder."""
+    notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
+    return notebook
+
+
+def test_the_forecast_notebook_runs_on_a_trained_model(
+    raw_series: pd.DataFrame, backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook that nobody runs is wrong after the next change."""
+    parameters = small_parameters(backbones["gpt2"], training={"max_steps": 4})
+    inputs = make_inputs(raw_series, parameters)
+    store = CheckpointStore(tmp_path / "s")
+    train_model(inputs, parameters, BackboneSource(tmp_path / "c"), store, "v").model.write(tmp_path / "model")
+    raw_series.to_csv(tmp_path / "series.csv", index=False)
+    monkeypatch.setenv("TIMELLM_MODEL", str(tmp_path / "model"))
+    monkeypatch.setenv("TIMELLM_CSV", str(tmp_path / "series.csv"))
+    notebook = execute("forecast.ipynb")
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    shown = [str(output.get("data", output.get("text", ""))) for output in outputs]
+    assert any("48 points in, 12 out" in text for text in shown)
+    assert any("lower_80" in text for text in shown)
+    assert any("application/vnd.plotly.v1+json" in text for text in shown), "the picture"
+
+
+def test_notebooks_are_kept_without_outputs() -> None:
+    """Outputs hold data of whoever ran it last, and make every diff unreadable."""
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code":
+                assert not cell.outputs and cell.execution_count is None, path.name
