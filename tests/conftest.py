@@ -126,7 +126,7 @@ def make_inputs(raw: pd.DataFrame, parameters: Parameters) -> Any:
     borders = split_borders(len(series), parameters.split, window)
     data_id = data_identity(series, borders, window, evaluation)
     scaler = fit_scaler(series, channels, borders, data_id)
-    index = build_window_index(channels, borders, window, evaluation, data_id)
+    index = build_window_index(channels, borders, window, evaluation, data_id, series.attrs.get("gaps"))
     counts = {name: int((index["split"] == name).sum()) for name in ("train", "validation", "test")}
     plan = plan_run(counts, len(channels), borders, window, parameters.training, evaluation, data_id)
     return TrainingInputs(scale_series(series, scaler), scaler, index, plan)

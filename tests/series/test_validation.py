@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from timellm_pipeline.errors import SeriesError, UserError
 from timellm_pipeline.parameters import DataParams, WindowParams
+from timellm_pipeline.series.borders import Borders
+from timellm_pipeline.series.scaling import fit_scaler, scale_series
 from timellm_pipeline.series.validation import validate_series
 
 HEADER = "date,HUFL,OT"
@@ -52,8 +55,8 @@ def without_line(number: int) -> list[str]:
         (with_line(2, "2020-13-01 00:00:00,4,2"), "'2020-13-01 00:00:00' is not a time", ", line 2, column `date`"),
         (with_line(13, ",4,2"), "nan is not a time stamp", ", line 13, column `date`"),
         (with_line(7, ROWS[4]), "time stamp 2020-01-01 04:00:00 stands twice", ", line 7"),
-        (with_line(7, ROWS[1]), "2020-01-01 01:00:00 comes after 2020-01-01 04:00:00", ", line 7"),
-        ([HEADER, *reversed(ROWS)], "2020-01-01 10:00:00 comes after 2020-01-01 11:00:00", ", line 3"),
+        (with_line(7, ROWS[1]), "2020-01-01 01:00:00 stands twice, first in line 3; there are 1 such", ", line 7"),
+        (with_line(6, "now,4,2"), "'now' is not a time stamp", ", line 6, column `date`"),
         (without_line(9), "2020-01-01 08:00:00 comes 0 days 02:00:00 after 2020-01-01 06:00:00", ", line 9"),
         (with_line(13, "2020-01-01 11:30:00,4,2"), "the step is 0 days 01:00:00; there are 1 such", ", line 13"),
         (with_line(5, "2020-01-01 03:00:00,n.a.,2"), "'n.a.' is not a finite number", ", line 5, column `HUFL`" + ONE),
@@ -61,8 +64,8 @@ def without_line(number: int) -> list[str]:
         (with_line(4, "2020-01-01 02:00:00,4,"), "a value of channel `OT` is missing", ", line 4, column `OT`" + ONE),
         (
             [HEADER, *[f"{row.rsplit(',', 1)[0]}," for row in ROWS]],
-            "is missing",
-            ", line 2, column `OT`" + ONE.replace("1", "12"),
+            "channel `OT` has no value at all",
+            ", column `OT`",
         ),
         ([HEADER], "the file has no rows", ""),
         ([HEADER, *ROWS[:2]], "2 rows are too few to tell a frequency", ""),
@@ -90,9 +93,15 @@ def test_missing_target_is_answered_with_the_nearest_channel(tmp_path: Path, tar
 @pytest.mark.parametrize(
     ("lines", "do"),
     [
-        (with_line(7, ROWS[4]), "remove the duplicate row"),
-        (with_line(7, ROWS[1]), "sort the rows by time"),
+        (with_line(7, ROWS[4]), "remove the duplicate rows"),
         (without_line(9), "fill or cut the missing rows"),
+        (without_line(9), "set data.gaps to interpolate or drop_windows"),
+        (with_line(5, "2020-01-01 03:00:00,,2"), "set data.gaps to interpolate or drop_windows"),
+        (
+            with_line(5, '2020-01-01 03:00:00,"1,234.5",2'),
+            'thousands separators out, or set data.csv to {thousands: ","}',
+        ),
+        (with_line(5, '2020-01-01 03:00:00,"3,25",2'), 'decimal points, or set data.csv to {decimal: ","}'),
         (["time,HUFL,OT", *ROWS], "set data.date_column"),
         (with_line(5, "2020-01-01 03:00:00,x,2"), "remove the column if it is not a channel"),
     ],
@@ -130,3 +139,38 @@ def test_every_bad_value_is_a_series_error_that_names_its_line(tmp_path: Path, l
     """Without it one cell of text turns a channel into NaN, and the model with it."""
     error = refusal(tmp_path / "bad.csv", with_line(line, f'{ROWS[line - 2].split(",")[0]},1,"{junk}"'))
     assert error.where.endswith(f", line {line}, column `OT`{ONE}")
+
+
+def test_rows_out_of_order_are_sorted_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Only the order is wrong: nothing has to be guessed."""
+    series = validate_series(read(tmp_path / "a.csv", [HEADER, *reversed(ROWS)]), DataParams(), WindowParams())
+    assert series["date"].is_monotonic_increasing and series["HUFL"].tolist() == list(range(12))
+    assert "not in the order of time (line 3 for one); they are sorted" in caplog.text
+
+
+def test_problems_of_several_channels_are_said_at_once(tmp_path: Path) -> None:
+    """One run for each mistake is a morning lost."""
+    error = refusal(tmp_path / "bad.csv", with_line(5, "2020-01-01 03:00:00,x,"))
+    assert "'x' is not a finite number" in error.what and "channel `OT` is missing" in error.what
+
+
+def test_a_channel_that_does_not_change_is_said_and_stays_finite(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its deviation is nought, and dividing by it would spread."""
+    lines = [HEADER, *[f"{row.split(',')[0]},7.25,{n}" for n, row in enumerate(ROWS)]]
+    series = validate_series(read(tmp_path / "a.csv", lines), DataParams(), WindowParams())
+    assert "`HUFL` hardly change" in caplog.text
+    borders = Borders(num_rows=12, train=(0, 8), validation=(6, 10), test=(8, 12))
+    assert np.isfinite(scale_series(series, fit_scaler(series, ["HUFL", "OT"], borders, "x"))["HUFL"]).all()
+
+
+def test_a_value_too_far_off_to_be_scaled_is_named(tmp_path: Path) -> None:
+    """In float32 it would become infinite without a word."""
+    series = validate_series(
+        read(tmp_path / "a.csv", with_line(12, "2020-01-01 10:00:00,1e300,2")), DataParams(), WindowParams()
+    )
+    borders = Borders(num_rows=12, train=(0, 8), validation=(6, 10), test=(8, 12))
+    with pytest.raises(SeriesError, match=r"1e\+300 is too far") as caught:
+        scale_series(series, fit_scaler(series, ["HUFL", "OT"], borders, "x"))
+    assert "2020-01-01 10:00:00, column `HUFL`" in caught.value.where

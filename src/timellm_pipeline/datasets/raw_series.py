@@ -1,10 +1,7 @@
-"""The raw CSV, fetched first where the configuration says from where and the file is not there yet."""
+"""The raw file, fetched first where the configuration says from where and the file is not there yet."""
 
-import hashlib
-import io
 import json
 import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +10,14 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from timellm_pipeline.errors import SeriesError
+from timellm_pipeline.parameters import DataParams
+from timellm_pipeline.series.reading import RawFile, read_table
 
 log = logging.getLogger(__name__)
 
 
-class RawSeriesDataset(AbstractDataset[None, pd.DataFrame]):
-    """A CSV with one row a time stamp, read only; `attrs` hold its path and sha256.
+class RawSeriesDataset(AbstractDataset[None, RawFile]):
+    """A file with one row a time stamp, read only: its bytes, as they are. How they are read is `data`'s matter.
 
     Args:
         filepath: the CSV.
@@ -32,30 +31,33 @@ class RawSeriesDataset(AbstractDataset[None, pd.DataFrame]):
     ) -> None:
         self.path, self.fetch, self.metadata = Path(filepath), fetch, metadata
 
-    def load(self) -> pd.DataFrame:
-        """The table as it stands in the file. Raises SeriesError when it cannot be read."""
+    def load(self) -> RawFile:
+        """The file. Raises SeriesError when it is not there, cannot be read, or changes meanwhile."""
         if not self.path.exists() and self.fetch is not None and Path(self.fetch["path"]) == self.path:
             self._download(self.fetch)
         if not self.path.is_file():
             raise SeriesError(
                 "this is a folder" if self.path.is_dir() else "there is no such file",
                 where=str(self.path),
-                do="give the path of a CSV: --params raw_csv=PATH",
+                do="give the path of a CSV or Parquet file: --params raw_csv=PATH",
             )
-        content = self.path.read_bytes()
         try:
-            with warnings.catch_warnings():
-                # With more fields in a row than in the header pandas takes the first column for an index.
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                frame = pd.read_csv(io.BytesIO(content), index_col=False)
-        except (ValueError, pd.errors.ParserWarning) as error:  # pandas' parser errors are ValueErrors
+            before = self.path.stat()
+            content = self.path.read_bytes()
+            after = self.path.stat()
+        except OSError as error:
             raise SeriesError(
-                f"this cannot be read as CSV: {error}",
+                f"the file cannot be read: {error.strerror or error}",
                 where=str(self.path),
-                do="give a comma-separated UTF-8 file",
+                do="see that you may read it, and that its drive is there",
             ) from error
-        frame.attrs = {"path": str(self.path), "sha256": hashlib.sha256(content).hexdigest()}
-        return frame
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
+            raise SeriesError(
+                "the file changed while it was read",
+                where=str(self.path),
+                do="run again when nothing writes to it any more",
+            )
+        return RawFile(str(self.path), content)
 
     def save(self, data: None) -> None:
         """Refused: the raw series is read only."""
@@ -63,8 +65,8 @@ class RawSeriesDataset(AbstractDataset[None, pd.DataFrame]):
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows, for kedro-viz."""
-        head = pd.read_csv(self.path, nrows=nrows)
-        return TablePreview(json.loads(head.to_json(orient="split")))
+        head: pd.DataFrame = read_table(self.load(), DataParams()).head(nrows)
+        return TablePreview(json.loads(head.to_json(orient="split", date_format="iso")))
 
     def _download(self, fetch: dict[str, str]) -> None:
         import pooch

@@ -1,6 +1,11 @@
-"""What a frequency means in rows and in words."""
+"""The one frequency of a series, and what it means in rows and in words."""
 
+import warnings
+
+import numpy as np
 import pandas as pd
+
+from timellm_pipeline.errors import SeriesError
 
 DAY = pd.Timedelta(days=1)
 CALENDAR_SEASONS = {"W": 52, "M": 12, "MS": 12, "ME": 12, "Q": 4, "QS": 4, "QE": 4, "B": 5, "D": 7}
@@ -13,6 +18,51 @@ WORDS = {
     "MS": "monthly",
     "ME": "monthly",
 }
+
+
+def find_frequency(dates: pd.Series, file: str, gaps_allowed: bool) -> str:
+    """The pandas alias of the series' one frequency. `dates` are in order, none stands twice.
+
+    Raises SeriesError at the first stamp that breaks it: a missing one, unless gaps are allowed, or one between two.
+    """
+    if len(dates) < 3:
+        raise SeriesError(f"{len(dates)} rows are too few to tell a frequency", where=file, do="give a longer series")
+    stamps = pd.DatetimeIndex(dates)
+    steps = dates.diff().iloc[1:]
+    usual = steps.mode().iloc[0]
+    uneven = np.flatnonzero(steps != usual)
+    if not uneven.size:
+        return _alias(usual)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas will return an offset one day; either has the alias read here
+        calendar = pd.infer_freq(stamps)  # months and business days are even on the calendar alone
+        if calendar is not None:
+            return str(pd.tseries.frequencies.to_offset(calendar).freqstr)
+        start = pd.infer_freq(stamps[:10]) if len(stamps) > 10 else None  # the calendar before the gap, if any
+    row = int(uneven[0]) + 1
+    if start is not None:
+        grid = pd.date_range(stamps[0], stamps[-1], freq=start)
+        off = ~stamps.isin(grid)
+        if not off.any():
+            if gaps_allowed:
+                return str(pd.tseries.frequencies.to_offset(start).freqstr)
+            row = int(np.flatnonzero(stamps != grid[: len(stamps)])[0])
+    elif gaps_allowed and ((stamps - stamps[0]) % usual == pd.Timedelta(0)).all():
+        return _alias(usual)
+    raise SeriesError(
+        f"{dates.iloc[row]} comes {dates.iloc[row] - dates.iloc[row - 1]} after {dates.iloc[row - 1]}, where the step "
+        f"is {usual}; there are {uneven.size} such places",
+        where=f"{file}, line {row + 2}",  # counted from 1, the header first
+        do="fill or cut the missing rows, so that time stamps are evenly spaced"
+        + ("" if gaps_allowed else ", or set data.gaps to interpolate or drop_windows"),
+    )
+
+
+def _alias(step: pd.Timedelta) -> str:
+    days = step // pd.Timedelta(days=1)
+    if step == pd.Timedelta(days=days):  # pandas would call a day 24h
+        return "D" if days == 1 else f"{days}D"
+    return str(pd.tseries.frequencies.to_offset(step).freqstr)
 
 
 def season_length(frequency: str) -> int:

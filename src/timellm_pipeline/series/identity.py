@@ -50,6 +50,7 @@ def data_identity(series: pd.DataFrame, borders: Borders, window: WindowParams, 
     return digest_of(
         {
             "series": digest_of_frame(series),
+            "gaps": series.attrs.get("gaps", []),
             "borders": borders.model_dump(),
             "window": window.model_dump(include={"seq_len", "pred_len", "window_step", "features", "target"}),
             "evaluation": evaluation.model_dump(include={"validation_step", "test_step"}),

@@ -5,6 +5,7 @@ import pandas as pd
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict
 
+from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.series.borders import Borders
 
 
@@ -49,7 +50,17 @@ def fit_scaler(series: pd.DataFrame, channels: list[str], borders: Borders, data
 
 def scale_series(series: pd.DataFrame, scaler: Scaler) -> pd.DataFrame:
     """The scaled channels as float32 behind `date`, with the series' facts and the data id in `attrs`."""
-    scaled = scaler.scale(series[scaler.channels].to_numpy(dtype=np.float64)).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = scaler.scale(series[scaler.channels].to_numpy(dtype=np.float64)).astype(np.float32)
+    beyond = np.flatnonzero(~np.isfinite(scaled).all(axis=0))
+    if beyond.size:
+        name = scaler.channels[int(beyond[0])]
+        row = int(np.flatnonzero(~np.isfinite(scaled[:, beyond[0]]))[0])
+        raise SeriesError(
+            f"{series[name].iloc[row]:g} is too far from the training rows' values to be scaled",
+            where=f"{series.attrs.get('file', 'the series')}, {series['date'].iloc[row]}, column `{name}`",
+            do="mend the value, or remove the column",
+        )
     frame = pd.DataFrame(scaled, columns=scaler.channels)
     frame.insert(0, "date", series["date"].to_numpy())
     frame.attrs = {**series.attrs, "data_id": scaler.data_id}

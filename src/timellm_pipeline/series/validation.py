@@ -1,6 +1,8 @@
 """The raw table becomes a series, or one clear error: dates parsed and even, channels numeric and whole."""
 
 import difflib
+import logging
+import re
 import warnings
 
 import numpy as np
@@ -8,7 +10,12 @@ import pandas as pd
 
 from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.parameters import DataParams, WindowParams
+from timellm_pipeline.series.frequency import find_frequency
+from timellm_pipeline.series.gaps import fill_gaps
 
+log = logging.getLogger(__name__)
+
+_REMOVE = "fill the value in, or remove the column if it is not a channel"
 HEADER_LINES = 1  # row 0 of the frame is line 2 of the file
 
 
@@ -22,14 +29,14 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
         Frame with `date` first and each channel after it, one row a time stamp, evenly spaced.
 
     Raises:
-        SeriesError: naming file, row and column, for a missing date or target column, unparsable, unordered,
-            duplicate or missing time stamps, and values that are no finite numbers.
+        SeriesError: naming file, row and column, for a missing date or target column, unparsable, duplicate or
+            missing time stamps, and values that are no finite numbers. Rows that are only out of order are sorted,
+            and it is said.
     """
     file = str(raw.attrs.get("path", "the series"))
     if raw.empty:
         raise SeriesError("the file has no rows", where=file, do="give a CSV with a header and one row a time stamp")
     dates = _parse_dates(raw, data, file)
-    frequency = _even_frequency(dates, file)
     channels = [str(name) for name in raw.columns if name != data.date_column]
     if "date" in channels:
         raise SeriesError(
@@ -40,13 +47,17 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
     if window.target not in channels:
         near = difflib.get_close_matches(window.target, channels, n=1) or channels[-1:]
         raise SeriesError(
-            f"the target channel `{window.target}` is not in the file; its channels are {_list(channels)}",
+            f"the target channel `{window.target}` is not in the file; its channels are {list_names(channels)}",
             where=f"{file}, header",
             do=f"set window.target, for example --params window.target={near[0]}" if near else "add a channel",
         )
-    values = {name: _numbers(raw[name], file) for name in channels}
-    series = pd.DataFrame({"date": dates, **values})
+    values = _numbers(raw[channels], file, may_be_missing=data.gaps != "error")
+    series = _in_order(pd.DataFrame({"date": dates.to_numpy(), **values}), file)
+    frequency = find_frequency(series["date"], file, gaps_allowed=data.gaps != "error")
     series.attrs = {"frequency": frequency, "file": file, "sha256": raw.attrs.get("sha256")}
+    if data.gaps != "error":
+        series = fill_gaps(series, frequency, data.gaps)
+    _say_what_is_constant(series, channels)
     return series
 
 
@@ -54,7 +65,7 @@ def _parse_dates(raw: pd.DataFrame, data: DataParams, file: str) -> pd.Series:
     name = data.date_column
     if name not in raw.columns:
         raise SeriesError(
-            f"there is no column `{name}`; the columns are {_list([str(column) for column in raw.columns])}",
+            f"there is no column `{name}`; the columns are {list_names([str(column) for column in raw.columns])}",
             where=f"{file}, header",
             do="set data.date_column to the column with the time stamps",
         )
@@ -75,6 +86,8 @@ def _parse_dates(raw: pd.DataFrame, data: DataParams, file: str) -> pd.Series:
                 where=f"{file}, column `{name}`",
                 do="write all of them in UTC",
             ) from error
+    if not pd.api.types.is_datetime64_any_dtype(raw[name]):  # pandas takes words such as `now` for time stamps
+        dates = dates.where(raw[name].astype(str).str.contains(r"\d", regex=True))
     if dates.dt.tz is not None:  # everything after this counts in UTC
         dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
     if dates.isna().any():
@@ -87,59 +100,67 @@ def _parse_dates(raw: pd.DataFrame, data: DataParams, file: str) -> pd.Series:
     return dates.rename("date")
 
 
-def _even_frequency(dates: pd.Series, file: str) -> str:
-    """The pandas alias of the series' one frequency. Raises SeriesError at the first stamp that breaks it."""
-    if len(dates) < 3:
-        raise SeriesError(f"{len(dates)} rows are too few to tell a frequency", where=file, do="give a longer series")
-    steps = dates.diff().iloc[1:]
-    backwards = np.flatnonzero(steps <= pd.Timedelta(0))
-    if backwards.size:
-        row = int(backwards[0]) + 1
-        same = dates.iloc[row] == dates.iloc[row - 1]
-        fact = "stands twice" if same else f"comes after {dates.iloc[row - 1]}"
+def _in_order(series: pd.DataFrame, file: str) -> pd.DataFrame:
+    """The rows in the order of time. Raises SeriesError for a time stamp that stands twice."""
+    dates = series["date"]
+    twice = dates.duplicated()
+    if twice.any():
+        row = int(np.flatnonzero(twice)[0])
+        first = int(np.flatnonzero(dates == dates.iloc[row])[0])
         raise SeriesError(
-            f"the time stamp {dates.iloc[row]} {fact}",
+            f"the time stamp {dates.iloc[row]} stands twice, first in line {_line(first)}; "
+            f"there are {int(twice.sum())} such rows",
             where=f"{file}, line {_line(row)}",
-            do="remove the duplicate row" if same else "sort the rows by time",
+            do="remove the duplicate rows",
         )
-    usual = steps.mode().iloc[0]
-    uneven = np.flatnonzero(steps != usual)
-    if not uneven.size:
-        days = usual // pd.Timedelta(days=1)
-        if usual == pd.Timedelta(days=days):  # pandas would call a day 24h
-            return "D" if days == 1 else f"{days}D"
-        return str(pd.tseries.frequencies.to_offset(usual).freqstr)
-    stamps = pd.DatetimeIndex(dates)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas will return an offset one day; either has the alias read here
-        calendar = pd.infer_freq(stamps)  # months and business days are even on the calendar alone
-        if calendar is not None:
-            return str(pd.tseries.frequencies.to_offset(calendar).freqstr)
-        start = pd.infer_freq(stamps[:10]) if len(stamps) > 10 else None  # the calendar before the gap, if any
-    row = int(uneven[0]) + 1
-    if start is not None:
-        row = int(np.flatnonzero(stamps != pd.date_range(stamps[0], periods=len(stamps), freq=start))[0])
-    raise SeriesError(
-        f"{dates.iloc[row]} comes {dates.iloc[row] - dates.iloc[row - 1]} after {dates.iloc[row - 1]}, where the step "
-        f"is {usual}; there are {uneven.size} such places",
-        where=f"{file}, line {_line(row)}",
-        do="fill or cut the missing rows, so that time stamps are evenly spaced",
-    )
+    if dates.is_monotonic_increasing:
+        return series
+    backwards = int(np.flatnonzero(dates.diff() < pd.Timedelta(0))[0])
+    log.warning("%s: rows are not in the order of time (line %s for one); they are sorted", file, _line(backwards))
+    return series.sort_values("date", ignore_index=True)
 
 
-def _numbers(column: pd.Series, file: str) -> np.ndarray:
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = np.flatnonzero(~np.isfinite(numbers))
-    if bad.size:
-        row = int(bad[0])
-        found = column.iloc[row]
-        fact = "is missing" if pd.isna(found) else f"{found!r} is not a finite number"
-        raise SeriesError(
-            f"a value of channel `{column.name}` {fact}" if pd.isna(found) else fact,
-            where=f"{file}, line {_line(row)}, column `{column.name}` ({bad.size} such values in this column)",
-            do="fill the value in, or remove the column if it is not a channel",
-        )
-    return numbers
+def _numbers(table: pd.DataFrame, file: str, may_be_missing: bool) -> dict[str, np.ndarray]:
+    """Each channel as float64. Raises SeriesError that names what is wrong in every channel."""
+    values, problems = {}, []
+    for name in table.columns:
+        column = table[name]
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        missing = column.isna().to_numpy()
+        bad = np.flatnonzero(~np.isfinite(numbers) & ~(missing & may_be_missing))
+        if missing.all():
+            problems.append((f"channel `{name}` has no value at all", f"column `{name}`", _REMOVE))
+        elif bad.size:
+            row = int(bad[0])
+            found = column.iloc[row]
+            fact = f"a value of channel `{name}` is missing" if missing[row] else f"{found!r} is not a finite number"
+            place = f"line {_line(row)}, column `{name}` ({bad.size} such values in this column)"
+            problems.append((fact, place, _mend(found, bool(missing[row]))))
+        values[str(name)] = numbers
+    if problems:
+        others = f"; and {len(problems) - 1} more channels, `{table.columns[-1]}` for one" if len(problems) > 9 else ""
+        listed = "; ".join(fact if n == 0 else f"{fact} ({place})" for n, (fact, place, _) in enumerate(problems[:5]))
+        raise SeriesError(listed + others, where=f"{file}, {problems[0][1]}", do=problems[0][2])
+    return values
+
+
+def _mend(found: object, missing: bool) -> str:
+    text = str(found).strip()
+    if missing:
+        return "fill the value in, or set data.gaps to interpolate or drop_windows"
+    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text):
+        return 'take the thousands separators out, or set data.csv to {thousands: ","}'
+    if re.fullmatch(r"-?\d+,\d+", text):
+        return 'write decimal points, or set data.csv to {decimal: ","}'
+    return _REMOVE
+
+
+def _say_what_is_constant(series: pd.DataFrame, channels: list[str]) -> None:
+    values = series[channels].to_numpy()
+    spread, size = np.ptp(values, axis=0), np.abs(values).max(axis=0)
+    still = [name for name, one, other in zip(channels, spread, size, strict=True) if one <= 1e-9 * other]
+    if still:
+        log.warning("%s hardly change over the whole series: there is nothing to forecast in them", list_names(still))
 
 
 def _line(row: int) -> int:
@@ -147,6 +168,6 @@ def _line(row: int) -> int:
     return row + 1 + HEADER_LINES
 
 
-def _list(names: list[str], most: int = 12) -> str:
+def list_names(names: list[str], most: int = 12) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32, Int
 
-from timellm_pipeline.errors import ModelError
+from timellm_pipeline.errors import ModelError, SeriesError
 from timellm_pipeline.parameters import EvaluationParams, WindowParams
 from timellm_pipeline.series.borders import RANGES, Borders
+from timellm_pipeline.series.gaps import touches
 
 
 def used_channels(channels: list[str], window: WindowParams) -> list[str]:
@@ -32,14 +33,32 @@ def window_starts(rows: tuple[int, int], step: int, window: WindowParams) -> Int
 
 
 def build_window_index(
-    channels: list[str], borders: Borders, window: WindowParams, evaluation: EvaluationParams, data_id: str
+    channels: list[str],
+    borders: Borders,
+    window: WindowParams,
+    evaluation: EvaluationParams,
+    data_id: str,
+    gaps: list[list[int]] | None = None,
 ) -> pd.DataFrame:
-    """Every window: `split`, `channel` (both categorical) and `start` row, in that order of sorting."""
+    """Every window: `split`, `channel` (both categorical) and `start` row, in that order of sorting.
+
+    Args:
+        gaps: [first, last] rows that no window may touch (`data.gaps: drop_windows`).
+
+    Raises SeriesError when a split has no window without a gap.
+    """
     steps = (window.window_step, evaluation.validation_step, evaluation.test_step)
     tested = forecast_channels(channels, window)
     codes, splits, starts = [], [], []
     for split, (name, step) in enumerate(zip(RANGES, steps, strict=True)):
         of_channel = window_starts(getattr(borders, name), step, window)
+        of_channel = of_channel[~touches(of_channel, window.seq_len + window.pred_len, gaps or [])]
+        if not len(of_channel):
+            raise SeriesError(
+                f"every {name} window touches a gap",
+                where="data.gaps",
+                do="set data.gaps to interpolate, or lower window.seq_len",
+            )
         for channel in channels if name == "train" else tested:
             codes.append(np.full(len(of_channel), channels.index(channel), dtype=np.int16))
             splits.append(np.full(len(of_channel), split, dtype=np.int8))
@@ -104,6 +123,7 @@ def every_window(scaled: pd.DataFrame, rows: tuple[int, int], window: WindowPara
     names = [name for name in scaled.columns if name != "date"]
     in_all = len(window_starts(rows, 1, window)) * len(names)
     starts = window_starts(rows, max(1, in_all // most), window)
+    starts = starts[~touches(starts, window.seq_len + window.pred_len, scaled.attrs.get("gaps", []))]
     return Windows(
         values=np.ascontiguousarray(scaled[names].to_numpy(dtype=np.float32).T),
         channel=np.repeat(np.arange(len(names), dtype=np.int16), len(starts)),

@@ -15,6 +15,7 @@ from timellm_pipeline.parameters import (
 from timellm_pipeline.series.borders import RANGES, Borders, split_borders
 from timellm_pipeline.series.identity import data_identity
 from timellm_pipeline.series.plan import plan_run, plan_table
+from timellm_pipeline.series.reading import RawFile, read_table
 from timellm_pipeline.series.scaling import Scaler, fit_scaler, scale_series
 from timellm_pipeline.series.validation import validate_series
 from timellm_pipeline.series.windows import build_window_index, used_channels
@@ -22,9 +23,9 @@ from timellm_pipeline.series.windows import build_window_index, used_channels
 log = logging.getLogger(__name__)
 
 
-def validate(raw_series: pd.DataFrame, data: DataParams, window: WindowParams) -> pd.DataFrame:
+def validate(raw_series: RawFile, data: DataParams, window: WindowParams) -> pd.DataFrame:
     """The checked series."""
-    return validate_series(raw_series, data, window)
+    return validate_series(read_table(raw_series, data), data, window)
 
 
 def split(
@@ -57,7 +58,8 @@ def index(
     """Every window of training, validation and test."""
     channels = [name for name in scaled_series.columns if name != "date"]
     borders = Borders.model_validate(split_borders["borders"])
-    return build_window_index(channels, borders, window, evaluation, split_borders["data_id"])
+    gaps = scaled_series.attrs.get("gaps")
+    return build_window_index(channels, borders, window, evaluation, split_borders["data_id"], gaps)
 
 
 def plan(

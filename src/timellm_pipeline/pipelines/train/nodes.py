@@ -17,6 +17,7 @@ from timellm_pipeline.parameters import (
     TrainingParams,
     WindowParams,
 )
+from timellm_pipeline.series.reading import RawFile
 
 if TYPE_CHECKING:
     from timellm_pipeline.training.preparation import TrainingInputs
@@ -116,7 +117,7 @@ def record(
     test_metrics: dict[str, Any],
     timellm_model: Any,
     training_history: pd.DataFrame,
-    raw_series: pd.DataFrame,
+    raw_series: RawFile,
     run_context: dict[str, Any],
 ) -> dict[str, Any]:
     """The run manifest: what was done, by what, from what, and how good it is.
@@ -126,13 +127,13 @@ def record(
     from timellm_pipeline.series.identity import digest_of, digest_of_frame
     from timellm_pipeline.training.history import without_times
 
-    unchanged = raw_series.attrs["sha256"] == training_record["raw_sha256"]
+    unchanged = raw_series.sha256 == training_record["raw_sha256"]
     if not unchanged:
-        log.warning("%s changed while this run went on", raw_series.attrs["path"])
+        log.warning("%s changed while this run went on", raw_series.path)
     models = test_metrics["models"]
     return {
         **training_record,
-        "raw_path": raw_series.attrs["path"],
+        "raw_path": raw_series.path,
         "raw_unchanged": unchanged,
         "run": run_context,
         "outputs": {

@@ -1,0 +1,176 @@
+"""The raw file becomes a table: CSV as people have it, plain or gzipped, or Parquet.
+
+What can be told from the file itself (encoding, semicolons with decimal commas, an index column of `to_csv`) is told
+and said in the log; `data.csv` says otherwise.
+"""
+
+import csv
+import gzip
+import hashlib
+import io
+import logging
+import re
+import warnings
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from timellm_pipeline.errors import SeriesError
+from timellm_pipeline.parameters import DataParams
+
+log = logging.getLogger(__name__)
+
+MOST_COLUMNS = 5_000
+MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+CHINESE_PAIR = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
+HIGH_RUN = re.compile(rb"[\x80-\xff]+")
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file as it lies on the disk: its path, its bytes, and their sha256."""
+
+    path: str
+    content: bytes = field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the bytes."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
+    """The table in a file; `attrs` hold its `path` and `sha256`.
+
+    Raises SeriesError for what cannot be read as a table, naming the file and, where there is one, the line.
+    """
+    content = file.content
+    if content[:4] == b"PAR1":
+        table = _read_parquet(file)
+    else:
+        if content[:2] == b"\x1f\x8b":
+            content = _unzip(file)
+        table = _read_csv(content, file.path, dict(data.csv))
+    if len(table.columns) > MOST_COLUMNS:
+        raise SeriesError(
+            f"{len(table.columns):,} columns; at most {MOST_COLUMNS:,} can be used",
+            where=f"{file.path}, header",
+            do="turn the table: one row a time stamp, one column a channel; or split it into several files",
+        )
+    table = _without_index(table, file.path)
+    table.attrs = {"path": file.path, "sha256": file.sha256}
+    return table
+
+
+def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFrame:
+    encoding = options.pop("encoding", None) or _encoding(content, path)
+    try:
+        text = content.decode(encoding)
+    except (UnicodeDecodeError, LookupError) as error:
+        raise SeriesError(
+            f"this is no text in {encoding}: {error}",
+            where=path,
+            do="save the file as UTF-8, or name its encoding in data.csv, for example {encoding: gb18030}",
+        ) from error
+    text = text.strip("\r\n\x00 \t")  # empty lines at the end hold nothing
+    if not text:
+        raise SeriesError("the file is empty", where=path, do="give a CSV with a header and one row a time stamp")
+    if "\x00" in text:
+        raise SeriesError("there are zero bytes in this text", where=path, do="give a text file; is it a CSV at all?")
+    lines = text.splitlines()
+    header = lines[0]
+    if "sep" not in options and "," not in header:
+        for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+            if separator in header:
+                options["sep"] = separator
+                comma = any(re.search(r"\d,\d", line) for line in lines[1:50])
+                if separator == ";" and "decimal" not in options and comma:
+                    options["decimal"] = ","
+                said = " and commas as decimal points" if options.get("decimal") == "," else ""
+                log.warning("%s is read with %s between columns%s (data.csv says otherwise)", path, name, said)
+    _refuse_double_names(header, options.get("sep", ","), path)
+    if len(lines) == 1:
+        raise SeriesError(
+            "there is a header and no row below it", where=path, do="give a CSV with one row a time stamp"
+        )
+    try:
+        with warnings.catch_warnings():
+            # With more fields in a row than in the header pandas takes the first column for an index.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # bad values are named later, one by one
+            return pd.read_csv(io.StringIO(text), index_col=False, skip_blank_lines=False, low_memory=False, **options)
+    except (ValueError, TypeError, pd.errors.ParserWarning, csv.Error) as error:  # pandas' errors are ValueErrors
+        line = re.search(r"line (\d+)", str(error))
+        raise SeriesError(
+            f"this cannot be read as CSV: {str(error).strip().splitlines()[0]}",
+            where=f"{path}, line {line.group(1)}" if line else path,
+            do="give one row a time stamp with as many fields as the header has; data.csv takes options of pandas",
+        ) from error
+
+
+def _encoding(content: bytes, path: str) -> str:
+    for mark, name in MARKS:
+        if content.startswith(mark):
+            return name
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    else:
+        return "utf-8"
+    runs = HIGH_RUN.findall(content[:200_000])
+    chinese = all(len(run) % 2 == 0 and len(CHINESE_PAIR.findall(run)) == len(run) // 2 for run in runs)
+    guess = "gb18030" if chinese else "cp1252"
+    log.warning("%s is no UTF-8; it is read as %s (name another in data.csv: {encoding: …})", path, guess)
+    return guess
+
+
+def _unzip(file: RawFile) -> bytes:
+    try:
+        return gzip.decompress(file.content)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise SeriesError(
+            f"this gzip file is damaged: {error}", where=file.path, do="fetch or pack it again"
+        ) from error
+
+
+def _read_parquet(file: RawFile) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(io.BytesIO(file.content))
+    except (OSError, ValueError) as error:
+        raise SeriesError(
+            f"this Parquet file is damaged: {error}", where=file.path, do="write or fetch it again"
+        ) from error
+    if isinstance(table.index, pd.DatetimeIndex):
+        table.index.name = table.index.name or "date"
+        table = table.reset_index()
+    table.columns = table.columns.map(str)
+    return table
+
+
+def _refuse_double_names(header: str, separator: str, path: str) -> None:
+    try:
+        names = next(csv.reader([header], delimiter=separator)) if len(separator) == 1 else []
+    except csv.Error:
+        return
+    seen: set[str] = set()
+    for name in (name.strip() for name in names):
+        if name and name in seen:
+            raise SeriesError(
+                f"the column name `{name}` stands twice", where=f"{path}, header", do="rename one of the columns"
+            )
+        seen.add(name)
+
+
+def _without_index(table: pd.DataFrame, path: str) -> pd.DataFrame:
+    """Without the unnamed first column of row numbers that pandas' `to_csv` writes."""
+    first = str(table.columns[0]) if len(table.columns) else ""
+    if not re.fullmatch(r"(Unnamed: 0|)", first) or table.empty:
+        return table
+    numbers = pd.to_numeric(table.iloc[:, 0], errors="coerce")
+    if not (numbers.diff().iloc[1:] == 1).all() or numbers.isna().any():
+        return table
+    log.warning("%s: the unnamed first column holds row numbers; it is left out", path)
+    return table.iloc[:, 1:]

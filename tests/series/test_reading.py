@@ -1,0 +1,127 @@
+"""Files as people have them are read, or refused with one clear error."""
+
+import gzip
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from timellm_pipeline.errors import SeriesError
+from timellm_pipeline.parameters import DataParams
+from timellm_pipeline.series.reading import MOST_COLUMNS, RawFile, read_table
+
+STAMPS = [f"2020-01-01 {hour:02d}:00:00" for hour in range(6)]
+PLAIN = "date,HUFL,OT\n" + "".join(f"{stamp},{n},{n / 2}\n" for n, stamp in enumerate(STAMPS))
+SEMICOLON = PLAIN.replace(",", ";").replace(".", ",")
+
+
+def read(content: bytes, **options: object) -> pd.DataFrame:
+    return read_table(RawFile("some file.csv", content), DataParams(csv=options))
+
+
+def refusal(content: bytes, **options: object) -> SeriesError:
+    with pytest.raises(SeriesError) as caught:
+        read(content, **options)
+    assert caught.value.where.startswith("some file.csv") and caught.value.do
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN.encode(),
+        PLAIN.encode("utf-8-sig"),
+        PLAIN.encode("utf-16"),
+        b"\xfe\xff" + PLAIN.encode("utf-16-be"),
+        PLAIN.replace("\n", "\r\n").encode(),
+        (PLAIN + "\n\r\n  \n").encode(),
+        gzip.compress(PLAIN.encode()),
+        PLAIN.replace("0,0.0", '"0","0.0"').encode(),
+        PLAIN.replace(",", "\t").encode(),
+        SEMICOLON.encode(),
+        b",date,HUFL,OT\n" + "".join(f"{n},{s},{n},{n / 2}\n" for n, s in enumerate(STAMPS)).encode(),
+    ],
+    ids=["utf-8", "bom", "utf-16", "utf-16-be", "crlf", "blank-end", "gzip", "quoted", "tabs", "semicolons", "index"],
+)
+def test_the_same_table_comes_out_of_every_form(content: bytes) -> None:
+    """Each of these is what some spreadsheet or library writes."""
+    table = read(content)
+    assert table.columns.tolist() == ["date", "HUFL", "OT"]
+    assert table["date"].tolist() == STAMPS
+    np.testing.assert_array_equal(table["OT"], np.arange(6) / 2)
+    assert table.attrs["path"] == "some file.csv" and len(table.attrs["sha256"]) == 64
+
+
+def test_parquet_is_read_with_its_index(tmp_path: Path) -> None:
+    """A series kept by other tools often has its stamps there."""
+    frame = pd.DataFrame({"OT": np.arange(6.0)}, index=pd.to_datetime(STAMPS))
+    frame.to_parquet(tmp_path / "a.parquet")
+    table = read((tmp_path / "a.parquet").read_bytes())
+    assert table.columns.tolist() == ["date", "OT"]
+    assert "damaged" in refusal((tmp_path / "a.parquet").read_bytes()[:100]).what
+
+
+@pytest.mark.parametrize(
+    ("header", "encoding"),
+    [("日期,负荷,油温", "gb18030"), ("date,température,été", "latin-1"), ("日期,负荷,油温", "utf-8")],
+)
+def test_chinese_and_accented_headers_are_read_and_the_guess_is_said(
+    header: str, encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Spreadsheets on a Chinese or a French Windows write no UTF-8."""
+    table = read(PLAIN.replace("date,HUFL,OT", header).encode(encoding))
+    assert table.columns.tolist() == header.split(",")
+    assert ("no UTF-8" in caplog.text) == (encoding != "utf-8")
+
+
+def test_options_of_pandas_pass_through(caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be told from the file has to be said."""
+    content = "# comment\ndate|OT\n" + "".join(f"{stamp}|1.{n}00,5\n" for n, stamp in enumerate(STAMPS))
+    table = read(content.encode(), sep="|", thousands=".", decimal=",", skiprows=1)
+    assert table["OT"].tolist() == [1000.5 + 100 * n for n in range(6)]
+    with pytest.raises(ValidationError, match="no options of pandas"):
+        DataParams(csv={"seperator": ";"})
+    with pytest.raises(ValidationError, match="no options of pandas"):
+        DataParams(csv={"nrows": 5})
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "where"),
+    [
+        (b"", "the file is empty", ""),
+        (b"\n\n", "the file is empty", ""),
+        (b"date,OT\n", "a header and no row", ""),
+        (b"date,OT\n1,2\n1,2,3\n", "cannot be read as CSV", ""),
+        (b"date,OT,OT\n1,2,3\n", "the column name `OT` stands twice", ", header"),
+        (b"\x00\x01\x02date", "zero bytes", ""),
+        (gzip.compress(PLAIN.encode())[:40], "this gzip file is damaged", ""),
+        (
+            ("date," + ",".join(f"c{n}" for n in range(5001)) + "\n" + "1," * 5001 + "1\n").encode(),
+            "5,002 columns",
+            ", header",
+        ),
+    ],
+    ids=["nothing", "blank", "header", "ragged", "double", "zeros", "gzip", "wide"],
+)
+def test_what_is_no_table_is_refused(content: bytes, what: str, where: str) -> None:
+    """pandas' own messages name neither the file nor what to do."""
+    error = refusal(content)
+    assert what in error.what and error.where == f"some file.csv{where}"
+    assert MOST_COLUMNS == 5_000
+
+
+def test_a_wrong_encoding_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """A codec's own error names a byte."""
+    assert "no text in ascii" in refusal("日期,OT\n1,2\n".encode(), encoding="ascii").what
+    assert "no text in klingon" in refusal(PLAIN.encode(), encoding="klingon").what
+
+
+def test_an_empty_line_in_the_middle_keeps_its_number() -> None:
+    """Skipped, it would shift the line that every later error names."""
+    table = read(PLAIN.replace("2020-01-01 03", "\n2020-01-01 03").encode())
+    assert len(table) == 7 and table.iloc[3].isna().all()
+    frame = io.StringIO(PLAIN)
+    assert len(pd.read_csv(frame)) == 6
