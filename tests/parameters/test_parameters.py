@@ -105,12 +105,27 @@ def test_patch_as_long_as_the_window_is_allowed() -> None:
         ({"training": {"seed": -1}}, "training.seed"),
         ({"prompt": {"description_for": "f18de3"}}, "prompt.description_for"),
         ({"backbone": {"revisions": {"gpt2": 607}}}, "backbone.revisions.gpt2"),
+        ({"training": {"learning_rate": float("inf")}}, "training.learning_rate"),
         ({1: 2}, "1"),
     ],
 )
 def test_value_out_of_range_is_refused_with_its_name(raw: dict[Any, Any], name: str) -> None:
     """Without it a value that means nothing reaches training, where it is a NaN or a traceback."""
     assert f"`{name}` is " in refusal(raw)
+
+
+@pytest.mark.parametrize("name", ["training.batch_size", "window.seq_len", "training.learning_rate", "window.target"])
+def test_yes_is_no_number(name: str) -> None:
+    """YAML reads `yes` as true, and true is 1 for most libraries."""
+    group, key = name.split(".")
+    assert f"`{name}`: true is no value for it" in refusal({group: {key: True}})
+
+
+def test_a_contradiction_is_named_beside_a_value_out_of_range() -> None:
+    """Mended one after the other, each would cost a run."""
+    said = refusal({"window": {"stride": 0}, "training": {"accumulate": 5, "max_steps": 2}})
+    assert "`window.stride` is 0" in said and "training.accumulate 5 is more than training.max_steps 2" in said
+    assert said.startswith("2 parameters are wrong")
 
 
 def test_parameters_and_groups_are_frozen() -> None:

@@ -65,7 +65,7 @@ def test_a_series_that_would_be_made_up_is_refused(raw_series: pd.DataFrame) -> 
     frame = raw_series.iloc[[*range(50), *range(350, 400)]].reset_index(drop=True)
     with pytest.raises(SeriesError, match=r"300 of 400 time stamps are missing"):
         validate_series(frame, DataParams(gaps="interpolate"), WindowParams())
-    with pytest.raises(SeriesError, match="every test window touches a gap"):
+    with pytest.raises(SeriesError, match="every train window touches a gap"):
         spoiled = raw_series.copy()
         spoiled.loc[::20, "OT"] = np.nan
         make_inputs(spoiled, small_parameters(data={"gaps": "drop_windows"}, split={"train_percent": 100}))

@@ -15,6 +15,7 @@ from timellm_pipeline.series.reading import MOST_COLUMNS, RawFile, read_table
 
 STAMPS = [f"2020-01-01 {hour:02d}:00:00" for hour in range(6)]
 PLAIN = "date,HUFL,OT\n" + "".join(f"{stamp},{n},{n / 2}\n" for n, stamp in enumerate(STAMPS))
+WIDE = (",".join(f"c{n}" for n in range(5002)) + "\n" + "1," * 5001 + "1\n").encode()
 SEMICOLON = PLAIN.replace(",", ";").replace(".", ",")
 
 
@@ -94,9 +95,9 @@ def test_options_of_pandas_pass_through(caplog: pytest.LogCaptureFixture) -> Non
         (b"", "the file is empty", ""),
         (b"\n\n", "the file is empty", ""),
         (b"date,OT\n", "a header and no row", ""),
-        (b"date,OT\n1,2\n1,2,3\n", "cannot be read as CSV", ""),
+        (b"date,OT\n1,2\n1,2,3\n", "cannot be read as CSV", ", line 3"),
         (b"date,OT,OT\n1,2,3\n", "the column name `OT` stands twice", ", header"),
-        (b"\x00\x01\x02date", "zero bytes", ""),
+        (b"a\x00\x01\x02date\n\x00", "zero bytes", ""),
         (gzip.compress(PLAIN.encode())[:40], "this gzip file is damaged", ""),
         (
             ("date," + ",".join(f"c{n}" for n in range(5001)) + "\n" + "1," * 5001 + "1\n").encode(),

@@ -12,6 +12,7 @@ from test_resume import LONG, train
 from conftest import small_parameters
 from timellm_pipeline.errors import TrainingError
 from timellm_pipeline.evaluation.errors import ErrorSums
+from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.training.checkpoint import CheckpointStore
 
@@ -77,3 +78,27 @@ def test_without_one_finite_validation_there_is_no_model(
     monkeypatch.setattr(ErrorSums, "mse", property(lambda self: float("nan")))
     with pytest.raises(TrainingError, match="no validation gave a finite number"):
         train(raw_series, small_parameters(), tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory. Tried 2.00 GiB"), RuntimeError("can't allocate memory: 9 bytes")],
+    ids=["gpu", "cpu"],
+)
+def test_out_of_memory_says_what_to_lower_and_keeps_the_checkpoint(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A device's own error names bytes and no parameter."""
+    whole, calls = TimeLLM.forward, []
+
+    def failing(self: TimeLLM, *args: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 6:
+            raise error
+        return whole(self, *args)
+
+    monkeypatch.setattr(TimeLLM, "forward", failing)
+    with pytest.raises(TrainingError, match="out of memory on cpu") as caught:
+        train(raw_series, small_parameters(), tmp_path / "store")
+    assert "training.batch_size 8" in caught.value.where and "step 4 is kept" in caught.value.where
+    assert "training.accumulate" in caught.value.do

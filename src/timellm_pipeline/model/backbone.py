@@ -121,7 +121,8 @@ class BackboneSource:
 
         place: dict[str, Any] = {"trust_remote_code": False}
         if params.name == "smollm2":
-            place["pretrained_model_name_or_path"] = str(smollm2.unpack(self.cache))
+            gguf = smollm2.find_gguf()
+            place["pretrained_model_name_or_path"] = str(smollm2.unpack(self.cache, gguf, self._digest(gguf)))
         elif (folder := _local_folder(params.name)) is not None:
             place["pretrained_model_name_or_path"] = str(folder)
         else:

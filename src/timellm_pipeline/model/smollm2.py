@@ -14,7 +14,6 @@ from typing import Any
 from filelock import FileLock
 
 from timellm_pipeline.errors import BackboneError
-from timellm_pipeline.series.identity import digest_of_file
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +42,9 @@ def unpacked_folder(cache: Path, digest: str) -> Path:
     return cache / f"smollm2-{digest[:16]}"
 
 
-def unpack(cache: Path) -> Path:
+def unpack(cache: Path, gguf: Path, digest: str) -> Path:
     """The folder with SmolLM2 as safetensors, made on the first call (about 540 MB, half a minute)."""
-    gguf = find_gguf()
-    folder = unpacked_folder(cache, digest_of_file(gguf))
+    folder = unpacked_folder(cache, digest)
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)

@@ -66,18 +66,26 @@ class Parameters(Group):
 
     @model_validator(mode="after")
     def _groups_fit(self) -> "Parameters":
-        if self.backbone.name == "none" and self.model.prototypes == "vocabulary":
-            raise ValueError(
-                "model.prototypes=vocabulary needs a vocabulary, and backbone.name=none has none; "
-                "set model.prototypes=free"
-            )
-        training = self.training
-        if training.max_steps is not None and training.accumulate > training.max_steps:
-            raise ValueError(
-                f"training.accumulate {training.accumulate} is more than training.max_steps {training.max_steps}: "
-                "not one full update would be made"
-            )
+        found = contradictions({name: getattr(self, name) for name in GROUP_MODELS})
+        if found:
+            raise ValueError("; ".join(found))
         return self
+
+
+def contradictions(groups: Mapping[str, Any]) -> list[str]:
+    """What no single group can see. Looks at the groups that are there: the others may be wrong in themselves."""
+    found = []
+    backbone, model, training = (groups.get(name) for name in ("backbone", "model", "training"))
+    if backbone and model and backbone.name == "none" and model.prototypes == "vocabulary":
+        found.append(
+            "model.prototypes=vocabulary needs a vocabulary, and backbone.name=none has none; set model.prototypes=free"
+        )
+    if training and training.max_steps is not None and training.accumulate > training.max_steps:
+        found.append(
+            f"training.accumulate {training.accumulate} is more than training.max_steps {training.max_steps}: "
+            "not one full update would be made"
+        )
+    return found
 
 
 def parse_parameters(raw: Mapping[str, Any]) -> Parameters:
@@ -86,12 +94,25 @@ def parse_parameters(raw: Mapping[str, Any]) -> Parameters:
         return Parameters.model_validate(dict(raw))
     except ValidationError as error:
         problems = [_sentence(detail) for detail in error.errors()]
+        if not any(detail["loc"] == () for detail in error.errors()):  # pydantic stops before it compares groups
+            problems += contradictions(_whole_groups(raw))
     count = "1 parameter is" if len(problems) == 1 else f"{len(problems)} parameters are"
     raise ParameterError(
         f"{count} wrong: " + "; ".join(problems),
         where="parameters (conf/base/parameters.yml, the environment's parameters.yml, --params)",
         do="mend the value; conf/base/parameters.yml explains each one",
     )
+
+
+def _whole_groups(raw: Mapping[str, Any]) -> dict[str, Group]:
+    """The groups that are right in themselves."""
+    whole = {}
+    for name, model in GROUP_MODELS.items():
+        try:
+            whole[name] = model.model_validate(raw.get(name, {}))
+        except ValidationError:
+            continue
+    return whole
 
 
 def _sentence(detail: ErrorDetails) -> str:

@@ -23,6 +23,15 @@ def fill_gaps(series: pd.DataFrame, frequency: str, gaps: Literal["interpolate",
     Raises SeriesError when more than half of the rows would be made up.
     """
     file = series.attrs["file"]
+    dates = series["date"]
+    rows = (dates.iloc[-1] - dates.iloc[0]) / dates.diff().min() + 1  # before an axis of centuries in seconds is made
+    if rows > 2 * len(series) / (1 - MOST_MISSING):
+        raise SeriesError(
+            f"from {dates.iloc[0]} to {dates.iloc[-1]} there would be {rows:,.0f} rows, and the file has "
+            f"{len(series):,}: more than half would be made up",
+            where=file,
+            do="give the longest stretch without gaps as a file of its own",
+        )
     axis = pd.date_range(series["date"].iloc[0], series["date"].iloc[-1], freq=frequency)
     if len(axis) > len(series) / (1 - MOST_MISSING):
         raise SeriesError(

@@ -36,13 +36,22 @@ def fit_scaler(series: pd.DataFrame, channels: list[str], borders: Borders, data
     """
     first, last = borders.train
     values = series[channels].iloc[first:last].to_numpy(dtype=np.float64)
-    std = values.std(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = values.mean(axis=0), values.std(axis=0)
+    beyond = np.flatnonzero(~np.isfinite(std))
+    if beyond.size:
+        worst = np.abs(values[:, beyond[0]]).max()
+        raise SeriesError(
+            f"the values of channel `{channels[int(beyond[0])]}` reach {worst:g}, too far to be squared",
+            where=f"{series.attrs.get('file', 'the series')}, column `{channels[int(beyond[0])]}`, training rows",
+            do="mend the values, or give the channel in larger units",
+        )
     # Not `std == 0`: the mean of equal numbers may be off in its last digit, and leave a spread of 1e-17.
     std[values.max(axis=0) == values.min(axis=0)] = 1.0
     return Scaler(
         data_id=data_id,
         channels=channels,
-        mean=values.mean(axis=0).tolist(),
+        mean=mean.tolist(),
         std=std.tolist(),
         rows=borders.train,
     )

@@ -125,6 +125,8 @@ def _numbers(table: pd.DataFrame, file: str, may_be_missing: bool) -> dict[str, 
     values, problems = {}, []
     for name in table.columns:
         column = table[name]
+        if column.dtype == object:  # whole numbers of hundreds of digits have no float64
+            column = column.map(lambda value: np.inf if isinstance(value, int) and abs(value) > 1e308 else value)
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         missing = column.isna().to_numpy()
         bad = np.flatnonzero(~np.isfinite(numbers) & ~(missing & may_be_missing))
@@ -133,7 +135,11 @@ def _numbers(table: pd.DataFrame, file: str, may_be_missing: bool) -> dict[str, 
         elif bad.size:
             row = int(bad[0])
             found = column.iloc[row]
-            fact = f"a value of channel `{name}` is missing" if missing[row] else f"{found!r} is not a finite number"
+            fact = (
+                f"a value of channel `{name}` is missing"
+                if missing[row]
+                else f"{found if isinstance(found, float) else repr(found)} is not a finite number"
+            )
             place = f"line {_line(row)}, column `{name}` ({bad.size} such values in this column)"
             problems.append((fact, place, _mend(found, bool(missing[row]))))
         values[str(name)] = numbers

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def train_model(
         if finished is None:
             _say_what_differs(training, store)
         training.run.open({**training.facts, "said": _said(training)})
-        with alone_in(training.run.folder):
+        with alone_in(training.run.folder), _memory_explained(training):
             finished, steps_run = _train_to_the_end(training, source, version, again=finished is not None)
     else:
         log.info(
@@ -182,6 +183,27 @@ def _train_to_the_end(
     run.keep_intervals(calibrate(model, loop.validation_windows, parameters.evaluation.batch_size, compute))
     run.finish(finished)
     return finished, steps_run
+
+
+@contextmanager
+def _memory_explained(training: Training) -> Iterator[None]:
+    """Turns a device's out-of-memory into what can be done about it. Raises TrainingError."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        plain_runtime_error = not isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if plain_runtime_error and "allocate memory" not in str(error):
+            raise
+        parameters, newest = training.parameters, training.run.newest()
+        kept = "no checkpoint yet" if newest is None else f"the checkpoint of step {newest.step:,} is kept"
+        raise TrainingError(
+            f"out of memory on {training.compute.device}: {str(error).strip().splitlines()[0]}",
+            where=f"training.batch_size {parameters.training.batch_size}, evaluation.batch_size "
+            f"{parameters.evaluation.batch_size}, backbone.layers {parameters.backbone.layers or 'all'}, precision "
+            f"{training.compute.precision} ({kept})",
+            do="lower training.batch_size (training.accumulate keeps updates as large) or evaluation.batch_size, use "
+            "fewer backbone.layers, or set training.precision to bf16 or fp16",
+        ) from error
 
 
 def _best(training: Training, finished: Mapping[str, Any]) -> Checkpoint:
