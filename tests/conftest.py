@@ -123,7 +123,7 @@ def make_inputs(raw: pd.DataFrame, parameters: Parameters) -> Any:
     window, evaluation = parameters.window, parameters.evaluation
     series = validate_series(raw, parameters.data, window)
     channels = used_channels([name for name in series.columns if name != "date"], window)
-    borders = split_borders(len(series), parameters.split, window)
+    borders = split_borders(len(series), parameters.split, window, frequency=series.attrs["frequency"])
     data_id = data_identity(series, borders, window, evaluation)
     scaler = fit_scaler(series, channels, borders, data_id)
     index = build_window_index(channels, borders, window, evaluation, data_id, series.attrs.get("gaps"))

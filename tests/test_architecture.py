@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "src/timellm_pipeline"
-ROOMS = ["errors", "parameters", "series", "model", "evaluation", "training", "datasets", "pipelines"]
+ROOMS = ["errors", "parameters", "series", "model", "evaluation", "training", "retraining", "datasets", "pipelines"]
 LIBRARY = ROOMS[: ROOMS.index("datasets")]
 LONGEST = 320
 

@@ -34,7 +34,7 @@ class PoliteCommand(click.Command):
             if mistake is None:
                 raise
             _say(mistake)
-            sys.exit(1)
+            sys.exit(mistake.status)
         except BaseException as stopped:
             if isinstance(stopped, KeyboardInterrupt):  # a second Ctrl-C, or one outside training
                 sys.exit(130)

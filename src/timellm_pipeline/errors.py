@@ -15,6 +15,8 @@ class UserError(Exception):
         do: the next thing to do, as a command or a value where there is one.
     """
 
+    status = 1  # of the command that ends with it
+
     def __init__(self, what: str, *, where: str, do: str) -> None:
         super().__init__(what, where, do)
         self.what, self.where, self.do = what, where, do
@@ -49,6 +51,12 @@ class ModelError(UserError):
 
 class TrainingError(UserError):
     """Training cannot go on."""
+
+
+class RefusedError(UserError):
+    """A candidate did not pass its gates. The run itself went well: the command ends with status 3."""
+
+    status = 3
 
 
 def find_user_error(error: BaseException | None) -> UserError | None:

@@ -9,10 +9,14 @@ from typing import Any
 from kedro.config import OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.io import Version
 from kedro.pipeline import Pipeline
 
-from timellm_pipeline.errors import ParameterError, UserError
+from timellm_pipeline.errors import ParameterError, RefusedError, UserError
 from timellm_pipeline.parameters import parse_parameters
+from timellm_pipeline.retraining.registry import read_pointer
+
+log = logging.getLogger(__name__)
 
 LAUNCHERS = ("WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_MIXED_PRECISION")
 FROM_THE_MODEL = ("data", "split", "window", "prompt", "model", "backbone")
@@ -54,6 +58,38 @@ class ParametersFirst:
         """A trained model brings its own settings; an environment or `--params` that says otherwise is an error."""
         if any(node.func.__name__ == "settings_of_model" for node in pipeline.nodes):
             refuse_contradictions(self._said, catalog["timellm_model"].load().config.model_dump(mode="json"))
+
+
+class ChampionFirst:
+    """`forecast` uses the champion where there is one, unless `--load-versions timellm_model:…` says otherwise."""
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
+        """Pin the champion's version. Raises ModelError for a pointer that cannot be read."""
+        if "forecast" not in pipeline.outputs() or "timellm_model" in (run_params.get("load_versions") or {}):
+            return
+        dataset = catalog["timellm_model"]
+        pointer = read_pointer(Path(dataset._filepath).parent)
+        if pointer is not None:
+            log.info("forecasting with the champion, version %s since %s", pointer["version"], pointer["since"])
+            dataset._version = Version(pointer["version"], dataset._version.save)
+
+
+class Decided:
+    """A refused candidate ends the command with status 3, after its report has been saved."""
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
+        """Raises RefusedError."""
+        if "retrain_report" not in pipeline.outputs():
+            return
+        report = catalog["retrain_report"].load()
+        if report["decision"] == "refused":
+            raise RefusedError(
+                f"the candidate was refused: {report['reason']}",
+                where="retrain_report",
+                do="see docs/retraining.md for what each gate means; the champion stays",
+            )
 
 
 class OneProcess:

@@ -2,9 +2,9 @@
 
 import warnings
 
-from timellm_pipeline.hooks import LogFile, OneProcess, ParametersFirst
+from timellm_pipeline.hooks import ChampionFirst, Decided, LogFile, OneProcess, ParametersFirst
 
-HOOKS = (LogFile(), OneProcess(), ParametersFirst())
+HOOKS = (LogFile(), OneProcess(), ParametersFirst(), ChampionFirst(), Decided())
 
 # Nothing is sent anywhere; the file .telemetry says the same to the command line's own hook.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)

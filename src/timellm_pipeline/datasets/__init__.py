@@ -1,6 +1,11 @@
 """Kedro datasets of the project's own."""
 
-from timellm_pipeline.datasets.handles import BackboneDataset, CheckpointStoreDataset, RunContextDataset
+from timellm_pipeline.datasets.handles import (
+    BackboneDataset,
+    CheckpointStoreDataset,
+    RegistryDataset,
+    RunContextDataset,
+)
 from timellm_pipeline.datasets.model import TimeLLMDataset
 from timellm_pipeline.datasets.raw_series import RawSeriesDataset
 from timellm_pipeline.datasets.whole import (
@@ -15,6 +20,7 @@ __all__ = [
     "BackboneDataset",
     "CheckpointStoreDataset",
     "RawSeriesDataset",
+    "RegistryDataset",
     "RunContextDataset",
     "TimeLLMDataset",
     "WholeCSVDataset",

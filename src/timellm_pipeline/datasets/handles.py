@@ -9,6 +9,7 @@ from typing import Any
 from kedro.io import AbstractDataset, AbstractVersionedDataset, Version
 
 from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.retraining.registry import Registry
 from timellm_pipeline.training.checkpoint import CheckpointStore
 
 PACKAGES = (
@@ -65,6 +66,29 @@ class CheckpointStoreDataset(AbstractDataset[None, CheckpointStore]):
     def save(self, data: None) -> None:
         """Refused: training saves through the store."""
         raise NotImplementedError("checkpoints are saved by training, through the store")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self.root)}
+
+
+class RegistryDataset(AbstractDataset[None, Registry]):
+    """The registry of champions, an input of retraining, which moves its pointer.
+
+    Args:
+        filepath: the folder that holds the pointer, the decisions and the model versions.
+        metadata: for kedro-viz.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self.root, self.metadata = Path(filepath), metadata
+
+    def load(self) -> Registry:
+        """The registry."""
+        return Registry(self.root)
+
+    def save(self, data: None) -> None:
+        """Refused: decisions are written through the registry."""
+        raise NotImplementedError("decisions are written through the registry")
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self.root)}

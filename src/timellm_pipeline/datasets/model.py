@@ -9,6 +9,7 @@ from kedro_datasets._typing import JSONPreview
 from timellm_pipeline.datasets.whole import WholeDataset
 from timellm_pipeline.errors import ModelError
 from timellm_pipeline.model.saved import CONFIG, SavedModel, TrainedModel, find_damage
+from timellm_pipeline.retraining.registry import read_pointer
 
 
 class TimeLLMDataset(WholeDataset[TrainedModel, SavedModel]):
@@ -22,6 +23,10 @@ class TimeLLMDataset(WholeDataset[TrainedModel, SavedModel]):
 
     def find_damage(self, path: Path) -> str | None:
         return find_damage(path)
+
+    def never_pruned(self) -> set[str]:
+        pointer = read_pointer(Path(self._filepath).parent)
+        return {pointer["version"]} if pointer else set()
 
     def _fetch_latest_load_version(self) -> str:
         try:

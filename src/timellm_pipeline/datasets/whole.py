@@ -100,7 +100,12 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
         if self.keep_versions is None:
             return
         for old in self._glob_versions("")[self.keep_versions :]:
-            remove_folder(Path(old).parent)
+            if Path(old).parent.name not in self.never_pruned():
+                remove_folder(Path(old).parent)
+
+    def never_pruned(self) -> set[str]:
+        """Versions that stay, however old."""
+        return set()
 
     def _glob_versions(self, pattern: str) -> list[str]:
         """Paths of all versions, newest first. Kedro's own glob would stumble over brackets in a folder's name."""

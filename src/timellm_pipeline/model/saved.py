@@ -60,6 +60,7 @@ class ModelConfig(BaseModel):
     description: str
     channels: list[str]
     frequency: str
+    seen_until: str
     parameters: dict[str, int]
     best_step: int
     validation_mse: float | None
@@ -132,6 +133,12 @@ class SavedModel:
         digests: dict[str, str] = content["sha256"]
         return digests
 
+    def weights(self) -> "dict[str, Tensor]":
+        """The trainable weights, on the CPU."""
+        from safetensors.torch import load
+
+        return load((self.folder / WEIGHTS).read_bytes())
+
     def intervals(self) -> HalfWidths | None:
         """Half-widths of the prediction intervals, or None for a model that was not calibrated."""
         from safetensors.numpy import load
@@ -154,8 +161,6 @@ class SavedModel:
 
         Raises BackboneError or ModelError when the backbone is missing or is another one than in training.
         """
-        from safetensors.torch import load_file
-
         from timellm_pipeline.model.timellm import TimeLLM
 
         config = self.config
@@ -163,7 +168,7 @@ class SavedModel:
         loaded = source.load(backbone, compute.backbone_dtype(backbone))
         words = config.description if description is None else description
         model = TimeLLM.around(config.window, config.prompt, config.model, loaded, words)
-        model.load_trainables(load_file(self.folder / WEIGHTS))
+        model.load_trainables(self.weights())
         model.saved, model.compute = self, compute
         return model.to(compute.device).eval()
 

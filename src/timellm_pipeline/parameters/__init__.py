@@ -8,6 +8,7 @@ from timellm_pipeline.parameters.forecast import ForecastParams
 from timellm_pipeline.parameters.group import Group
 from timellm_pipeline.parameters.model import ModelParams
 from timellm_pipeline.parameters.prompt import PromptParams
+from timellm_pipeline.parameters.retrain import GatesParams, RetrainParams
 from timellm_pipeline.parameters.root import GROUP_MODELS, Parameters, parse_parameters
 from timellm_pipeline.parameters.split import SplitParams
 from timellm_pipeline.parameters.training import TrainingParams
@@ -20,10 +21,12 @@ __all__ = [
     "EvaluationParams",
     "ExplainParams",
     "ForecastParams",
+    "GatesParams",
     "Group",
     "ModelParams",
     "Parameters",
     "PromptParams",
+    "RetrainParams",
     "SplitParams",
     "TrainingParams",
     "WindowParams",

@@ -20,6 +20,7 @@ from timellm_pipeline.parameters.forecast import ForecastParams
 from timellm_pipeline.parameters.group import Group
 from timellm_pipeline.parameters.model import ModelParams
 from timellm_pipeline.parameters.prompt import PromptParams
+from timellm_pipeline.parameters.retrain import GatesParams, RetrainParams
 from timellm_pipeline.parameters.split import SplitParams
 from timellm_pipeline.parameters.training import TrainingParams
 from timellm_pipeline.parameters.window import WindowParams
@@ -35,6 +36,8 @@ GROUP_MODELS: dict[str, type[Group]] = {
     "evaluation": EvaluationParams,
     "forecast": ForecastParams,
     "explain": ExplainParams,
+    "retrain": RetrainParams,
+    "gates": GatesParams,
 }
 
 
@@ -51,6 +54,8 @@ class Parameters(Group):
     evaluation: EvaluationParams = EvaluationParams()
     forecast: ForecastParams = ForecastParams()
     explain: ExplainParams = ExplainParams()
+    retrain: RetrainParams = RetrainParams()
+    gates: GatesParams = GatesParams()
 
     raw_csv: str | None = None
     """Path of the raw series; the catalog reads it."""

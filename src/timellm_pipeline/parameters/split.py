@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+import pandas as pd
+from pydantic import Field, field_validator, model_validator
 
 from timellm_pipeline.parameters.group import Group
 
@@ -10,8 +11,9 @@ from timellm_pipeline.parameters.group import Group
 class SplitParams(Group):
     """`split`: row ranges of training, validation and test."""
 
-    method: Literal["ett_hour", "ett_minute", "ratio"] = "ratio"
-    """`ett_hour` and `ett_minute`: the published 12/4/4 months of 30 days; `ratio`: shares of the rows."""
+    method: Literal["ett_hour", "ett_minute", "ratio", "recent"] = "ratio"
+    """`ett_hour` and `ett_minute`: the published 12/4/4 months of 30 days; `ratio`: shares of the rows; `recent`: the
+    newest `test_rows` are the test, the `val_rows` before them validation, and borders move with the data."""
 
     train_ratio: float = Field(default=0.7, gt=0, lt=1)
     """Share of rows for training (`ratio` only); what training and test leave is validation."""
@@ -19,8 +21,28 @@ class SplitParams(Group):
     test_ratio: float = Field(default=0.2, gt=0, lt=1)
     """Share of rows for the test (`ratio` only)."""
 
+    test_rows: int | str = 720
+    """Rows of the test (`recent` only): a number, or a duration such as `30D`."""
+
+    val_rows: int | str = 720
+    """Rows of validation (`recent` only): a number, or a duration such as `30D`."""
+
     train_percent: int = Field(default=100, ge=1, le=100)
     """Few-shot: so many per cent of the training rows after the first window, as published; the scaler sees no more."""
+
+    @field_validator("test_rows", "val_rows")
+    @classmethod
+    def _rows_or_duration(cls, value: int | str) -> int | str:
+        if isinstance(value, str):
+            try:
+                positive = pd.Timedelta(value) > pd.Timedelta(0)
+            except ValueError as error:
+                raise ValueError(f"{value!r} is no duration; write a number of rows, or 60D or 36h") from error
+        else:
+            positive = value > 0
+        if not positive:
+            raise ValueError(f"{value!r} leaves no rows")
+        return value
 
     @model_validator(mode="after")
     def _leave_rows_for_validation(self) -> "SplitParams":

@@ -1,5 +1,6 @@
 """Row ranges of training, validation and test."""
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from timellm_pipeline.errors import SeriesError
@@ -26,10 +27,28 @@ class Borders(BaseModel):
         return self.train[1] - self.train[0]
 
 
-def split_borders(num_rows: int, split: SplitParams, window: WindowParams, file: str = "the series") -> Borders:
+def rows_of(length: int | str, frequency: str | None) -> int:
+    """A number of rows, from one or from a duration. Raises SeriesError where steps have no fixed length."""
+    if isinstance(length, int):
+        return length
+    try:
+        step = pd.Timedelta(pd.tseries.frequencies.to_offset(str(frequency)).nanos, unit="ns")
+    except ValueError as error:
+        raise SeriesError(
+            f"steps of {frequency} have no fixed length, so {length} cannot be turned into rows",
+            where="split.test_rows, split.val_rows",
+            do="give numbers of rows",
+        ) from error
+    return max(int(pd.Timedelta(length) / step), 1)
+
+
+def split_borders(
+    num_rows: int, split: SplitParams, window: WindowParams, file: str = "the series", frequency: str | None = None
+) -> Borders:
     """Row ranges of train, validation and test, the last two with their look-back in front.
 
-    ETT files use the published 12/4/4 months of 30 days; other files use ratios. `train_percent` keeps the first
+    ETT files use the published 12/4/4 months of 30 days; other files use ratios, or the newest rows for test and
+    validation (`frequency` turns their durations into rows). `train_percent` keeps the first
     part of the training windows, as few-shot experiments do, and the scaler sees no row beyond it.
 
     Raises:
@@ -40,6 +59,9 @@ def split_borders(num_rows: int, split: SplitParams, window: WindowParams, file:
         train_end = int(num_rows * split.train_ratio)
         test_rows = int(num_rows * split.test_ratio)
         validation_end, test_end = num_rows - test_rows, num_rows
+    elif split.method == "recent":
+        test_rows, val_rows = (rows_of(length, frequency) for length in (split.test_rows, split.val_rows))
+        train_end, validation_end, test_end = num_rows - test_rows - val_rows, num_rows - test_rows, num_rows
     else:
         month = ROWS_A_MONTH[split.method]
         train_end, validation_end, test_end = (month * sum(ETT_MONTHS[: n + 1]) for n in range(3))

@@ -53,7 +53,7 @@ def fill_gaps(series: pd.DataFrame, frequency: str, gaps: Literal["interpolate",
             axis[int(np.flatnonzero(missing)[0])],
         )
     made = whole.rename_axis("date").reset_index()
-    made.attrs = dict(series.attrs)
+    made.attrs = {**series.attrs, "filled": stretches(missing)}
     if gaps == "drop_windows":
         made.attrs["gaps"] = stretches(missing)
     return made

@@ -11,7 +11,7 @@ import timellm_pipeline
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.compute import Compute, resolve_compute
 from timellm_pipeline.model.prompt import describe_scaled
-from timellm_pipeline.model.saved import ModelConfig
+from timellm_pipeline.model.saved import WEIGHTS, ModelConfig, SavedModel
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.plan import RunPlan
@@ -31,6 +31,13 @@ class TrainingInputs:
     scaler: Scaler
     window_index: pd.DataFrame
     plan: RunPlan
+
+    @property
+    def seen_until(self) -> str:
+        """Time stamp of the newest row that trains or chooses the model."""
+        used = self.window_index.loc[self.window_index["split"] != "test", "start"].max()
+        row = int(used) + self.plan.seq_len + self.plan.pred_len - 1
+        return str(self.scaled_series["date"].iloc[row])
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class Training:
             description=self.description,
             channels=self.inputs.scaler.channels,
             frequency=self.inputs.scaled_series.attrs["frequency"],
+            seen_until=self.inputs.seen_until,
             parameters=dict(counts),
             best_step=best_step,
             validation_mse=validation_mse,
@@ -85,7 +93,11 @@ class Training:
 
 
 def prepare_training(
-    inputs: TrainingInputs, parameters: Parameters, source: BackboneSource, store: CheckpointStore
+    inputs: TrainingInputs,
+    parameters: Parameters,
+    source: BackboneSource,
+    store: CheckpointStore,
+    start: SavedModel | None = None,
 ) -> Training:
     """Check that the inputs belong together, and find out what this training is.
 
@@ -113,6 +125,8 @@ def prepare_training(
         backbone_identity=identity,
         compute=compute,
     )
+    if start is not None:
+        facts["start"] = start.digests()[WEIGHTS]
     training_id = digest_of(facts)
     content = content_facts(training_id, compute)
     log.info("training id %s · content id %s", training_id[:16], digest_of(content)[:16])

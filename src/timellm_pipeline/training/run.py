@@ -14,7 +14,7 @@ import torch
 from timellm_pipeline.errors import CheckpointError, TrainingError
 from timellm_pipeline.evaluation.forecasting import calibrate
 from timellm_pipeline.model.backbone import BackboneSource
-from timellm_pipeline.model.saved import TrainedModel
+from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.model.sizes import count_parameters, trainable_count
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import Parameters
@@ -48,17 +48,19 @@ def train_model(
     source: BackboneSource,
     store: CheckpointStore,
     version: str,
+    start: SavedModel | None = None,
 ) -> TrainingResult:
     """Train, resume or republish: the model that validation chose.
 
     Args:
         version: name of the model version that will be saved, to be remembered by later republications.
+        start: a model whose weights training starts from; new ones without.
 
     Raises:
         UserError: anything that a user can mend, before the backbone is loaded where it can be known before.
         TrainingStopped: after a signal, with a checkpoint written.
     """
-    training = prepare_training(inputs, parameters, source, store)
+    training = prepare_training(inputs, parameters, source, store, start)
     finished = training.run.finished()
     steps_run = 0
     if finished is None or parameters.training.force:
@@ -66,7 +68,8 @@ def train_model(
             _say_what_differs(training, store)
         training.run.open({**training.facts, "said": _said(training)})
         with alone_in(training.run.folder), _memory_explained(training):
-            finished, steps_run = _train_to_the_end(training, source, version, again=finished is not None)
+            again = finished is not None
+            finished, steps_run = _train_to_the_end(training, source, version, start, again)
     else:
         log.info(
             "this training has finished before (in version %s): nothing is trained, its model is saved again",
@@ -107,7 +110,7 @@ def train_model(
 
 
 def _train_to_the_end(
-    training: Training, source: BackboneSource, version: str, again: bool
+    training: Training, source: BackboneSource, version: str, start: SavedModel | None, again: bool
 ) -> tuple[dict[str, Any], int]:
     """Train from the newest checkpoint or from the start. Returns the finished marker and the steps run here.
 
@@ -131,6 +134,9 @@ def _train_to_the_end(
         run.unfinish()
     seed_everything(parameters.training.seed)  # after loading, which may draw random numbers of its own
     model = TimeLLM.around(parameters.window, parameters.prompt, parameters.model, loaded, training.description)
+    if start is not None:
+        model.load_trainables(start.weights())
+        log.info("weights start from the model in %s", start.folder)
     model.to(compute.device)
     if parameters.training.compile:
         model.compile_training()

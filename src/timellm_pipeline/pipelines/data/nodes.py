@@ -32,7 +32,7 @@ def split(
     series: pd.DataFrame, split: SplitParams, window: WindowParams, evaluation: EvaluationParams
 ) -> dict[str, Any]:
     """Row ranges, the channels in use, and the data id that everything made from them carries."""
-    borders = split_borders(len(series), split, window, file=series.attrs["file"])
+    borders = split_borders(len(series), split, window, series.attrs["file"], series.attrs["frequency"])
     channels = used_channels([name for name in series.columns if name != "date"], window)
     data_id = data_identity(series, borders, window, evaluation)
     return {"data_id": data_id, "channels": channels, "borders": borders.model_dump(mode="json")}

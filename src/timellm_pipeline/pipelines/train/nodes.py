@@ -61,7 +61,7 @@ def train(
     """The model that validation chose, the training history, and the facts for the manifest."""
     from timellm_pipeline.training.run import train_model
 
-    inputs = _inputs(scaled_series, scaler, window_index, run_plan)
+    inputs = gather_inputs(scaled_series, scaler, window_index, run_plan)
     result = train_model(inputs, settings, backbone, step_checkpoints, run_context["version"])
     resolved = settings.model_dump(mode="json", include=set(GROUP_MODELS))
     return result.model, result.history, {**result.record, "resolved": resolved}
@@ -81,7 +81,7 @@ def publish(
     from timellm_pipeline.training.preparation import prepare_training
     from timellm_pipeline.training.publish import publish_checkpoint
 
-    inputs = _inputs(scaled_series, scaler, window_index, run_plan)
+    inputs = gather_inputs(scaled_series, scaler, window_index, run_plan)
     return publish_checkpoint(prepare_training(inputs, settings, backbone, step_checkpoints), checkpoint)
 
 
@@ -101,7 +101,7 @@ def import_upstream(
     from timellm_pipeline.training.imported import import_published
     from timellm_pipeline.training.preparation import prepare_training
 
-    inputs = _inputs(scaled_series, scaler, window_index, run_plan)
+    inputs = gather_inputs(scaled_series, scaler, window_index, run_plan)
     return import_published(prepare_training(inputs, settings, backbone, step_checkpoints), backbone, Path(checkpoint))
 
 
@@ -148,9 +148,10 @@ def record(
     }
 
 
-def _inputs(
+def gather_inputs(
     scaled_series: pd.DataFrame, scaler: dict[str, Any], window_index: pd.DataFrame, run_plan: dict[str, Any]
 ) -> "TrainingInputs":
+    """The data sets of one training as one value."""
     from timellm_pipeline.series.plan import RunPlan
     from timellm_pipeline.series.scaling import Scaler
     from timellm_pipeline.training.preparation import TrainingInputs

@@ -1,0 +1,238 @@
+"""A candidate is promoted, refused, or not needed, and the champion can be had back."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import make_inputs, small_parameters
+from timellm_pipeline.errors import ModelError, TrainingError
+from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.retraining import gates as gates_module
+from timellm_pipeline.retraining.registry import Registry
+from timellm_pipeline.retraining.retrain import retrain
+from timellm_pipeline.series.borders import split_borders
+from timellm_pipeline.series.synthetic import synthetic_series
+from timellm_pipeline.series.validation import validate_series
+from timellm_pipeline.training import loop as loop_module
+from timellm_pipeline.training.checkpoint import CheckpointStore
+
+EASY: dict[str, Any] = {"mase": None, "seasonal_naive": False, "prefer": "fresh", "tolerance": 0.5, "slices": 3.0}
+RECENT = {"method": "recent", "test_rows": "3D", "val_rows": "2D"}
+
+
+class Workplace:
+    """One machine that retrains."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.registry = Registry(root / "models")
+        self.number = 0
+
+    def retrain(self, raw: pd.DataFrame, version: str = "", now: str = "2020-02-01", **groups: Any) -> dict[str, Any]:
+        """Retrain on a cut of the series; returns the report."""
+        self.number += 1
+        gates = {**EASY, **groups.pop("gates", {})}
+        training = {"max_steps": 20, "learning_rate": 0.01, **groups.pop("training", {})}
+        split = groups.pop("split", RECENT)
+        parameters = small_parameters(split=split, gates=gates, training=training, **groups)
+        series = validate_series(raw, parameters.data, parameters.window)
+        borders = split_borders(len(series), parameters.split, parameters.window, frequency="h")
+        return retrain(
+            make_inputs(raw, parameters),
+            series,
+            borders,
+            parameters,
+            BackboneSource(self.root / "cache"),
+            CheckpointStore(self.root / "checkpoints"),
+            self.registry,
+            version or f"v{self.number}",
+            pd.Timestamp(now),
+        )
+
+
+def cut(rows: int, seed: int = 1) -> pd.DataFrame:
+    """The first rows of a longer series, as read from a file."""
+    frame = synthetic_series(num_rows=900, seed=seed).iloc[:rows].copy()
+    frame["date"] = frame["date"].astype(str)
+    frame.attrs = {"path": "series.csv", "sha256": f"{rows:064d}"}
+    return frame
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path)
+
+
+def by_name(report: dict[str, Any]) -> dict[str, Any]:
+    return {gate["gate"]: gate for gate in report["gates"]}
+
+
+def test_the_first_candidate_is_promoted_and_the_same_work_is_not_done_twice(workplace: Workplace) -> None:
+    """Scheduled runs on unchanged data must cost seconds."""
+    first = workplace.retrain(cut(500))
+    assert first["decision"] == "promoted" and first["steps_run"] == 20
+    assert by_name(first)["load: in a clean process"]["passed"] is True
+    assert workplace.registry.champion()["version"] == "v1"
+    again = workplace.retrain(cut(500))
+    assert again["decision"] == "nothing new" and again["steps_run"] == 0 and "as version v1" in again["reason"]
+    assert [one["decision"] for one in workplace.registry.decisions()] == ["promoted"]
+
+
+def test_a_candidate_is_held_against_the_champion_on_rows_the_champion_has_not_seen(workplace: Workplace) -> None:
+    """A champion that has seen the test would be hard to beat, and wrong."""
+    workplace.retrain(cut(500))
+    report = workplace.retrain(cut(640))
+    gates = by_name(report)
+    assert gates["champion: has not seen the test"]["passed"] is True
+    assert report["decision"] == "promoted" and report["champion"]["version"] == "v1"
+    assert gates["champion: not worse"]["passed"] and gates["champion: stability"]["passed"]
+    overlapping = workplace.retrain(cut(650), split={"method": "recent", "test_rows": "9D", "val_rows": "2D"})
+    assert overlapping["decision"] == "refused"
+    assert by_name(overlapping)["champion: has not seen the test"]["passed"] is False
+    assert workplace.registry.champion()["version"] == "v2"
+
+
+def test_a_worse_candidate_is_refused_by_its_numbers(workplace: Workplace) -> None:
+    """Promotion on a schedule must not be promotion of anything."""
+    workplace.retrain(cut(500), training={"max_steps": 60})
+    worse = workplace.retrain(cut(640), training={"max_steps": 1}, gates={"prefer": "better"})
+    assert worse["decision"] == "refused" and "better beyond noise" in worse["reason"]
+    assert workplace.registry.champion()["version"] == "v1"
+    assert worse["candidate"]["test"]["timellm"]["mse"] > worse["champion"]["test_mse"]
+    assert (workplace.root / "models/timellm_model/v2").is_dir(), "what was refused can be looked at"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "gate"),
+    [
+        (lambda raw: raw.drop(columns="HULL"), "data: schema"),
+        (lambda raw: raw.assign(HULL=raw["HULL"].where(raw.index < 600, 1e4)), "data: range"),
+        (lambda raw: raw.iloc[[*range(560), *range(580, 640)]].reset_index(drop=True), "data: filled-in rows"),
+    ],
+    ids=["schema", "range", "gap"],
+)
+def test_bad_data_is_refused_before_anything_is_trained(workplace: Workplace, spoil: Any, gate: str) -> None:
+    """A sensor that broke on Sunday must not train on Monday."""
+    workplace.retrain(cut(500), data={"gaps": "interpolate"})
+    raw = cut(640)
+    spoiled = spoil(raw)
+    spoiled.attrs = raw.attrs
+    report = workplace.retrain(spoiled, data={"gaps": "interpolate"})
+    assert report["decision"] == "refused" and by_name(report)[gate]["passed"] is False
+    assert report["steps_run"] == 0 and report["candidate"] is None
+
+
+def test_stale_data_is_refused_when_an_age_is_set(workplace: Workplace) -> None:
+    """A schedule that goes on while the data stopped would look healthy."""
+    report = workplace.retrain(cut(500), now="2020-02-01", gates={"max_age": "2D"})
+    assert report["decision"] == "refused" and "age of the newest row" in report["reason"]
+    fresh = workplace.retrain(cut(510), now="2020-01-22 10:00:00", gates={"max_age": "2D"})
+    assert fresh["decision"] == "promoted"
+
+
+def test_floors_refuse_what_is_not_worth_its_electricity(workplace: Workplace) -> None:
+    """A champion that loses to last week is none."""
+    report = workplace.retrain(cut(500), training={"max_steps": 1}, gates={"mase": 0.2, "seasonal_naive": True})
+    assert report["decision"] == "refused"
+    assert by_name(report)["floor: MASE"]["passed"] is False and by_name(report)["floor: linear"]["passed"] is None
+    assert workplace.registry.champion() is None
+
+
+def test_rollback_goes_one_champion_back_and_again(workplace: Workplace) -> None:
+    """A bad champion at night must be gone in a minute."""
+    for rows in (500, 640, 780):
+        assert workplace.retrain(cut(rows))["decision"] == "promoted"
+    assert workplace.registry.rollback() == ("v3", "v2")
+    assert workplace.registry.champion()["version"] == "v2"
+    assert workplace.registry.rollback() == ("v2", "v1")
+    with pytest.raises(ModelError, match="no champion before"):
+        workplace.registry.rollback()
+    decisions = [one["decision"] for one in workplace.registry.decisions()]
+    assert decisions == ["promoted"] * 3 + ["rolled back"] * 2
+    assert workplace.retrain(cut(900))["decision"] == "promoted"
+    assert workplace.registry.rollback() == ("v4", "v1")
+
+
+def test_a_retraining_that_was_cut_off_goes_on(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spot machines are taken away in the middle of the night's job."""
+    whole = loop_module.TrainingLoop._after_update
+
+    def dying(self: Any, *others: Any) -> None:
+        whole(self, *others)
+        if self.state.step == 12:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop_module.TrainingLoop, "_after_update", dying)
+        with pytest.raises(KeyboardInterrupt):
+            workplace.retrain(cut(500))
+    assert workplace.registry.decisions() == []
+    report = workplace.retrain(cut(500))
+    assert report["decision"] == "promoted" and report["resumed_from"] == [12] and report["steps_run"] == 8
+
+
+def test_a_warm_start_begins_with_the_champions_weights(workplace: Workplace) -> None:
+    """Without it `retrain.start` could be read by nobody."""
+    workplace.retrain(cut(500), training={"max_steps": 60})
+    few = {"max_steps": 1, "learning_rate": 1e-6}
+    warm = workplace.retrain(cut(640), training=few, retrain={"start": "champion"})
+    cold = workplace.retrain(cut(640), training=few)
+    errors = [report["candidate"]["test"]["timellm"]["mse"] for report in (warm, cold)]
+    assert errors[0] == pytest.approx(warm["champion"]["test_mse"], rel=1e-2)
+    assert errors[0] < errors[1]
+
+
+def test_two_retrainings_at_once_are_one_too_many(workplace: Workplace) -> None:
+    """Both would move the pointer."""
+    hold = "import sys; from pathlib import Path; from timellm_pipeline.retraining.registry import Registry\n"
+    hold += "with Registry(Path(sys.argv[1])).alone(): print('in', flush=True); sys.stdin.read()"
+    root = str(workplace.registry.root)
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "in\n"
+        with pytest.raises(TrainingError, match="another retraining is under way"):
+            workplace.retrain(cut(500))
+        other.kill()
+        other.wait()
+    assert workplace.retrain(cut(500))["decision"] == "promoted"
+
+
+def test_a_torn_pointer_is_an_error_and_no_second_first_champion(workplace: Workplace) -> None:
+    """Taken for none, the next candidate would be promoted unopposed."""
+    workplace.retrain(cut(500))
+    (workplace.registry.root / "champion.json").write_text('{"version": ', encoding="utf-8")
+    with pytest.raises(ModelError, match="pointer cannot be read"):
+        workplace.retrain(cut(640))
+
+
+def test_the_worst_slice_is_found() -> None:
+    """A mean that is better may hide a channel that is ruined."""
+
+    class Sums:
+        def __init__(self, squared: list[list[float]]) -> None:
+            self.squared, self.windows = np.array(squared), np.array([1, 1])
+
+    class Test:
+        names = ("a", "b")
+
+    def scores(squared: list[list[float]]) -> Any:
+        return type("Scores", (), {"sums": Sums(squared), "test": Test})()
+
+    ours, theirs = scores([[1.0, 1, 1, 1], [4, 4, 4, 4]]), scores([[2.0, 2, 2, 2], [3, 3, 3, 3]])
+    assert gates_module.worst_slice(ours, theirs) == ("channel b", pytest.approx(4 / 3))
+    late = scores([[1.0, 1, 1, 9], [1, 1, 1, 9]])
+    assert gates_module.worst_slice(late, theirs)[0] == "quarter 4 of the horizon"
+
+
+def test_a_decision_is_a_line_that_can_be_read(workplace: Workplace) -> None:
+    """The history is what an audit asks for."""
+    workplace.retrain(cut(500))
+    (line,) = (workplace.registry.root / "decisions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {"time", "decision", "version", "work", "reason", "training_id", "test_mse"} <= json.loads(line).keys()
