@@ -7,7 +7,7 @@ DONE := $(VENV)/.installed
 
 export DO_NOT_TRACK := 1
 
-.PHONY: install run test test-all fuzz audit lint viz clean
+.PHONY: install run test test-all fuzz audit dagster lint viz clean
 
 install: $(DONE)
 
@@ -26,7 +26,8 @@ run: $(DONE)  ## the embedded default: synthetic series, SmolLM2, a few minutes 
 test: $(DONE)  ## minutes, offline, no GPU
 	$(BIN)/python -m pytest -m "not long"
 
-test-all: $(DONE)  ## the same and what needs minutes of training or a real command line
+test-all: $(DONE)  ## the same and what needs minutes of training, a browser or an orchestrator
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[orchestration]"
 	$(BIN)/python -m pytest
 
 fuzz: $(DONE)  ## 2,000 damaged files and 2,000 sets of parameters
@@ -39,6 +40,11 @@ lint: $(DONE)
 
 viz: $(DONE)  ## the lineage in a browser
 	$(BIN)/kedro viz run --host 127.0.0.1
+
+dagster: $(DONE)  ## scheduled retraining in a browser (docs/retraining.md)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[orchestration]"
+	mkdir -p build/dagster && cp conf/dagster/dagster.yaml build/dagster/
+	DAGSTER_HOME=$(CURDIR)/build/dagster $(BIN)/dagster dev --host 127.0.0.1 --port 3000 -m timellm_pipeline.dagster_schedule
 
 audit:  ## known vulnerabilities of the pinned versions, from a public service
 	$(PYTHON) -m venv build/audit

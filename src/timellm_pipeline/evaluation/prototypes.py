@@ -69,7 +69,7 @@ def read_prototypes(model: TimeLLM, windows: Windows, dates: pd.Series) -> tuple
 
 def plot_prototypes(table: pd.DataFrame, attention: np.ndarray) -> go.Figure:
     """Attention of each patch position to the prototypes of the table, as a heat map."""
-    nearest = table["words"].str.split(" (", regex=False).str[0]
+    nearest = table["words"].str.extract(r"^(.*?) \(-?\d\.\d\d\)", expand=False)
     labels = (table["prototype"].astype(str) + ": " + nearest).tolist()
     figure = go.Figure(
         go.Heatmap(
@@ -94,4 +94,4 @@ def prototype_lines(table: pd.DataFrame, most: int = 8) -> str:
 
 
 def _word(tokenizer: Any, token: int) -> str:
-    return repr(tokenizer.decode([token]))[1:-1]
+    return repr(tokenizer.decode([token]))

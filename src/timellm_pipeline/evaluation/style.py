@@ -24,9 +24,9 @@ NAMES = {
 def styled(figure: go.Figure, title: str, x_title: str | None, y_title: str | None) -> go.Figure:
     """Titles, white ground, legend above."""
     figure.update_layout(
-        title=title,
+        title={"text": title, "yref": "paper", "y": 1, "yanchor": "bottom", "pad": {"b": 36}},
         template="plotly_white",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1, "x": 0},
         margin={"l": 70, "r": 30, "t": 90, "b": 60},
         hovermode="x unified",
     )

@@ -1,0 +1,91 @@
+"""Scheduled retraining with Dagster (the extra `[orchestration]`): one op runs one Kedro session.
+
+    make dagster            # http://127.0.0.1:3000, on the loopback, telemetry off, one run at a time
+
+Set by environment variables: TIMELLM_CRON (default `0 3 * * 1`, Mondays at three), TIMELLM_TIMEZONE (UTC), TIMELLM_ENV
+(a Kedro environment), TIMELLM_PARAMS (JSON, as `--params` would set them), TIMELLM_PROJECT (the project's folder).
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+PROJECT = Path(os.environ.get("TIMELLM_PROJECT", Path.cwd()))
+
+
+class RetrainConfig(dg.Config):
+    """What a run is started with."""
+
+    env: str = os.environ.get("TIMELLM_ENV", "base")
+    params: dict[str, Any] = json.loads(os.environ.get("TIMELLM_PARAMS", "{}"))
+
+
+# A retry is the same command again: it goes on from the newest checkpoint.
+@dg.op(retry_policy=dg.RetryPolicy(max_retries=2, delay=30))
+def retrain(context: dg.OpExecutionContext, config: RetrainConfig) -> dg.Output[str]:
+    """`kedro run --pipeline retrain`; a refusal is a decision, not a failure."""
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    from timellm_pipeline.errors import find_user_error
+
+    bootstrap_project(PROJECT)
+    with KedroSession.create(PROJECT, env=config.env, runtime_params=config.params) as session:
+        catalog = session.load_context().catalog
+        try:
+            session.run(pipeline_names=["retrain"])
+        except Exception as error:
+            mistake = find_user_error(error)
+            if mistake is None or mistake.status != 3:
+                raise
+            context.log.warning("%s", mistake)
+    report = catalog["retrain_report"].load()
+    return dg.Output(report["decision"], metadata=report_metadata(report))
+
+
+def report_metadata(report: dict[str, Any]) -> dict[str, Any]:
+    """What the run's page shows: the decision, the errors, the gates as a table."""
+    marks = {True: "passed", False: "**refused**", None: "-"}
+    rows = [f"| {marks[of['passed']]} | {of['gate']} | {of['found']} | {of['limit']} |" for of in report["gates"]]
+    test = ((report["candidate"] or {}).get("test") or {}).items()
+    return {
+        "decision": report["decision"],
+        "reason": report["reason"],
+        "newest row": report["newest_row"],
+        "steps run": report["steps_run"],
+        **{f"test MSE {name}": float(of["mse"]) for name, of in test},
+        "gates": dg.MetadataValue.md("\n".join(["| | gate | found | limit |", "|---|---|---|---|", *rows])),
+    }
+
+
+@dg.job(tags={"device": "gpu"})
+def retraining() -> None:
+    """Newest data to a promotion or a refusal."""
+    retrain()
+
+
+weekly = dg.ScheduleDefinition(
+    job=retraining,
+    cron_schedule=os.environ.get("TIMELLM_CRON", "0 3 * * 1"),
+    execution_timezone=os.environ.get("TIMELLM_TIMEZONE", "UTC"),
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+
+@dg.sensor(job=retraining, minimum_interval_seconds=60)
+def new_file(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """A run when the raw file's content is new. Off until it is switched on: the schedule is the usual way."""
+    path = Path(json.loads(os.environ.get("TIMELLM_PARAMS", "{}")).get("raw_csv", PROJECT / "data/01_raw/series.csv"))
+    if not path.is_file():
+        return dg.SensorResult(skip_reason=f"{path} is not there")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest == context.cursor:
+        return dg.SensorResult(skip_reason="the file has not changed")
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=digest)], cursor=digest)
+
+
+defs = dg.Definitions(jobs=[retraining], schedules=[weekly], sensors=[new_file])
