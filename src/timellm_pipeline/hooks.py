@@ -66,7 +66,7 @@ class ChampionFirst:
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
         """Pin the champion's version. Raises ModelError for a pointer that cannot be read."""
-        if "forecast" not in pipeline.outputs() or "timellm_model" in (run_params.get("load_versions") or {}):
+        if "forecast" not in pipeline.all_outputs() or "timellm_model" in (run_params.get("load_versions") or {}):
             return
         dataset = catalog["timellm_model"]
         pointer = read_pointer(Path(dataset._filepath).parent)

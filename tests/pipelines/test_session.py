@@ -12,7 +12,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from conftest import ROOT, small_parameters
-from timellm_pipeline.errors import ParameterError, UserError, find_user_error
+from timellm_pipeline.errors import ParameterError, RefusedError, UserError, find_user_error
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.series.synthetic import synthetic_series
 
@@ -281,3 +281,22 @@ def test_a_published_checkpoint_becomes_a_model_that_evaluates_and_forecasts(
         run("import_upstream", tmp_path, csv, backbones["gpt2"], model=vocabulary, checkpoint=str(tmp_path / "cut"))
     with pytest.raises(Exception, match="map over the vocabulary"):
         run("import_upstream", tmp_path, csv, backbones["gpt2"], checkpoint=str(tmp_path / "checkpoint"))
+
+
+def test_a_refusal_ends_with_status_3_after_its_report_and_forecast_takes_the_champion(
+    csv: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cron reads the status; people read the report; neither may forecast with what was refused."""
+    caplog.set_level("INFO")
+    recent = {"method": "recent", "test_rows": 80, "val_rows": 80}
+    easy = {"mase": None, "seasonal_naive": False}
+    first = run("retrain", tmp_path, csv, "none", split=recent, gates=easy)
+    assert load_json(tmp_path, "08_reporting/retrain_report.json", first)["decision"] == "promoted"
+    with pytest.raises(RefusedError, match="floor: MASE") as caught:
+        run("retrain", tmp_path, csv, "none", split=recent, gates={"mase": 0.01}, training={"max_steps": 11})
+    assert caught.value.status == 3
+    reports = sorted((tmp_path / "08_reporting/retrain_report.json").glob("*/retrain_report.json"))
+    assert [json.loads(path.read_text(encoding="utf-8"))["decision"] for path in reports] == ["promoted", "refused"]
+    assert len(list((tmp_path / "06_models/timellm_model").iterdir())) == 2
+    run_plainly("forecast", tmp_path, csv)
+    assert f"forecasting with the champion, version {first}" in caplog.text
