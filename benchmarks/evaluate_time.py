@@ -11,7 +11,7 @@ import time
 import numpy as np
 import torch
 
-from peers import NAMES, build, environment, load_backbone, median, parser, setting_of
+from peers import NAMES, build, environment, load_backbone, median, others, parser, setting_of
 from timellm_pipeline.parameters import EvaluationParams
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     """Print the table."""
     options = parser(__doc__).parse_args()
     setting = setting_of(options)
-    names = ["ours", "equal", "reference", *(["upstream"] if options.upstream else [])]
+    names = ["ours", "equal", "reference", *others(options)]
     peers = {name: build(name, setting, load_backbone(setting), options.upstream) for name in names}
     sizes = dict.fromkeys(names, setting.batch_size)
     own = f"ours, default parameters, batch {EvaluationParams().batch_size}"

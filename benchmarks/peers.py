@@ -40,6 +40,7 @@ NAMES = {
     "equal": "ours, equal work (vocabulary, full reprs, circular lags)",
     "reference": "published method, plain (benchmarks/reference.py)",
     "upstream": "published code itself",
+    "neuralforecast": "neuralforecast's TimeLLM",
 }
 
 
@@ -124,9 +125,14 @@ def build(name: str, setting: Setting, loaded: LoadedBackbone, upstream: Path | 
             return ours(batch.x, batch.prompts), batch.y
 
         return Peer(name, ours, data, forward)
-    # The published code asks for attention maps, which no fused attention gives.
-    loaded.model.set_attn_implementation("eager")
-    theirs = _upstream(setting, loaded, upstream) if name == "upstream" and upstream else _reference(setting, loaded)
+    if name == "neuralforecast":
+        theirs: nn.Module = _neuralforecast(setting, loaded)
+    else:
+        # The published code asks for attention maps, which no fused attention gives.
+        loaded.model.set_attn_implementation("eager")
+        theirs = (
+            _upstream(setting, loaded, upstream) if name == "upstream" and upstream else _reference(setting, loaded)
+        )
 
     def forward_published(which: np.ndarray) -> tuple[Tensor, Tensor]:
         x, y = data.gather(which)
@@ -160,9 +166,7 @@ def _upstream(setting: Setting, loaded: LoadedBackbone, path: Path) -> nn.Module
     if spec is None:
         raise SystemExit(f"{path} holds no models/TimeLLM.py")
     module = importlib.import_module("models.TimeLLM")
-    answers = {"LlamaConfig": loaded.model.config, "LlamaModel": loaded.model, "LlamaTokenizer": loaded.tokenizer}
-    for loader, answer in answers.items():
-        setattr(module, loader, types.SimpleNamespace(from_pretrained=lambda *a, answer=answer, **k: answer))
+    _answer(module, loaded, "LlamaConfig", "LlamaModel", "LlamaTokenizer")
     configs = types.SimpleNamespace(
         task_name="long_term_forecast",
         seq_len=setting.seq_len,
@@ -184,18 +188,51 @@ def _upstream(setting: Setting, loaded: LoadedBackbone, path: Path) -> nn.Module
     original = model.patch_embedding.forward
     model.patch_embedding.forward = lambda x: original(x.float())  # its cast to bf16 is written in
 
-    class OneChannel(nn.Module):
-        """The published model on [batch, seq_len], as its loader feeds it."""
+    return OneChannel(model, lambda x: model(x, None, None, None))
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
 
-        def forward(self, x: Tensor) -> Tensor:
-            made: Tensor = self.model(x[:, :, None], None, None, None)
-            return made[:, :, 0]
+def _neuralforecast(setting: Setting, loaded: LoadedBackbone) -> nn.Module:
+    """The `TimeLLM` of an installed neuralforecast: 1024 prototypes and weights of its own, fused attention."""
+    module = importlib.import_module("neuralforecast.models.timellm")
+    _answer(module, loaded, "AutoConfig", "AutoModel", "AutoTokenizer")
+    model = module.TimeLLM(
+        h=setting.pred_len,
+        input_size=setting.seq_len,
+        patch_len=setting.window.patch_len,
+        stride=setting.window.stride,
+        d_ff=setting.d_ff,
+        d_llm=loaded.model.config.hidden_size,
+        d_model=setting.d_model,
+        n_heads=setting.num_heads,
+        llm="in memory",
+        prompt_prefix=DESCRIPTION,
+        dropout=setting.dropout,
+    )
+    return OneChannel(model, lambda x: model({"insample_y": x}))
 
-    return OneChannel()
+
+class OneChannel(nn.Module):
+    """A model of several channels on windows of one: [batch, seq_len] to [batch, pred_len]."""
+
+    def __init__(self, model: nn.Module, call: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self.call = model, call
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Forecasts of windows."""
+        return self.call(x[:, :, None])[:, :, 0]
+
+
+def _answer(module: Any, loaded: LoadedBackbone, config: str, model: str, tokenizer: str) -> None:
+    """The module's hub loaders, of these names, give the backbone in memory."""
+    for loader, answer in {config: loaded.model.config, model: loaded.model, tokenizer: loaded.tokenizer}.items():
+        setattr(module, loader, types.SimpleNamespace(from_pretrained=lambda *a, answer=answer, **k: answer))
+
+
+def others(options: Any) -> list[str]:
+    """Peers by other hands: the published code when given, neuralforecast when installed."""
+    installed = importlib.util.find_spec("neuralforecast") is not None
+    return [*(["upstream"] if options.upstream else []), *(["neuralforecast"] if installed else [])]
 
 
 def median(values: list[float]) -> float:
@@ -217,7 +254,11 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     made.add_argument("--layers", type=int, default=Setting.layers)
     made.add_argument("--batch-size", type=int, default=Setting.batch_size)
     made.add_argument("--rounds", type=int, default=7)
-    made.add_argument("--upstream", type=Path, help="a checkout of the published code, to be timed too")
+    made.add_argument(
+        "--upstream",
+        type=Path,
+        help="a checkout of the published code, to be timed too (an installed neuralforecast always is)",
+    )
     return made
 
 

@@ -1,6 +1,7 @@
 """Seconds a training step and peak memory: ours against the published method on the same backbone.
 
     python benchmarks/step_time.py [--upstream PATH] [--rounds 7] [--profile]
+    pip install neuralforecast      # its TimeLLM is then timed, too
 
 A step is prompts, forward, backward and optimizer. Peers take turns, so that a machine that drifts drifts for all;
 medians and their ratios are printed. Memory needs a process for each peer, because the high-water mark never falls;
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from peers import NAMES, Peer, build, environment, load_backbone, median, parser, setting_of
+from peers import NAMES, Peer, build, environment, load_backbone, median, others, parser, setting_of
 
 
 def step(peer: Peer, optimizer: torch.optim.Optimizer, which: np.ndarray) -> float:
@@ -87,7 +88,7 @@ def main() -> None:
         print(json.dumps({"mib": measure_memory(options.memory_of, options)}))
         return
     setting = setting_of(options)
-    names = ["ours", "compiled", "equal", "reference", *(["upstream"] if options.upstream else [])]
+    names = ["ours", "compiled", "equal", "reference", *others(options)]
     peers = {name: build(name, setting, load_backbone(setting), options.upstream) for name in names}
     peers["equal"].module.load_upstream_state_dict(  # equal weights
         {name: weight for name, weight in peers["reference"].module.state_dict().items() if "llm_model" not in name}
@@ -107,7 +108,7 @@ def main() -> None:
         with torch.no_grad():
             alone = [F.mse_loss(*peer.forward(batches[0][[row]])).item() for row in range(setting.batch_size)]
             together = F.mse_loss(*peer.forward(batches[0])).item()
-        note = "  (weights and prompts of its own)" if name in ("ours", "compiled") else ""
+        note = "  (weights and prompts of its own)" if name in ("ours", "compiled", "neuralforecast") else ""
         print(f"  {NAMES[name]:<58} {np.mean(alone):.6f} / {together:.6f}{note}")
     optimizers = {name: torch.optim.Adam(peer.weights(), lr=1e-3) for name, peer in peers.items()}
     seconds: dict[str, list[float]] = {name: [] for name in peers}
