@@ -140,7 +140,7 @@ def draw(found: pd.DataFrame, path: Path) -> None:
         figure.add_vline(x=one["week"], line={"color": "#e09f3e", "dash": "dot"}, annotation_text=one["why"][:24])
     figure.update_layout(template="plotly_white", title="Weekly retrainings")
     figure.update_layout(xaxis_title="week", yaxis_title="test MSE (scaled units)")
-    path.write_text(figure.to_html(include_plotlyjs="cdn"), encoding="utf-8")
+    path.write_text(figure.to_html(include_plotlyjs=True), encoding="utf-8")
 
 
 def main() -> None:
