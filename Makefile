@@ -27,7 +27,7 @@ test: $(DONE)  ## minutes, offline, no GPU
 	$(BIN)/python -m pytest -m "not long"
 
 test-all: $(DONE)  ## the same and what needs minutes of training, a browser or an orchestrator
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[orchestration]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[orchestration,quant]"
 	$(BIN)/python -m pytest
 
 fuzz: $(DONE)  ## 2,000 damaged files and 2,000 sets of parameters

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from reference import PublishedTimeLLM
 from timellm_pipeline.model.backbone import BackboneSource, LoadedBackbone
 from timellm_pipeline.model.batches import BatchMaker
+from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import BackboneParams, ModelParams, PromptParams, WindowParams
 from timellm_pipeline.series.synthetic import synthetic_series
@@ -106,7 +107,7 @@ def windows(setting: Setting) -> Windows:
 
 def load_backbone(setting: Setting) -> LoadedBackbone:
     """SmolLM2's first layers in float32."""
-    return BackboneSource().load(BackboneParams(layers=setting.layers), torch.float32)
+    return BackboneSource().load(BackboneParams(layers=setting.layers), Compute())
 
 
 def build(name: str, setting: Setting, loaded: LoadedBackbone, upstream: Path | None = None) -> Peer:

@@ -9,6 +9,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from conftest import random_windows, small_parameters
 from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.model.timellm import TimeLLM
 
 UNREAD = "reprogramming.key.bias"  # it cancels in the softmax: its gradient is rounding alone
@@ -26,7 +27,7 @@ def run(model: TimeLLM, windows: torch.Tensor) -> dict[str, torch.Tensor]:
 def main() -> None:
     """Compare."""
     parameters = small_parameters(sys.argv[1], model={"dropout": 0.0})
-    loaded = BackboneSource().load(parameters.backbone, torch.float32)
+    loaded = BackboneSource().load(parameters.backbone, Compute())
     model = TimeLLM.around(parameters.window, parameters.prompt, parameters.model, loaded, "a series")
     model.train()
     batches = [torch.from_numpy(random_windows(6, 48, seed=seed)) for seed in (5, 6, 7, 8)]

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from timellm_pipeline.errors import BackboneError
 from timellm_pipeline.model import smollm2
 from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.parameters import BackboneParams
 
 
@@ -20,8 +21,10 @@ def copy(folder: Path, to: Path) -> Path:
 
 def test_the_first_layers_are_loaded_frozen_in_the_asked_type(backbones: dict[str, Path], tmp_path: Path) -> None:
     """All 30 layers in float32, cut afterwards, would need the memory that the cut saves."""
-    whole = BackboneSource(tmp_path).load(BackboneParams(name=str(backbones["llama"])), torch.float32)
-    cut = BackboneSource(tmp_path).load(BackboneParams(name=str(backbones["llama"]), layers=2), torch.bfloat16)
+    whole = BackboneSource(tmp_path).load(BackboneParams(name=str(backbones["llama"])), Compute())
+    cut = BackboneSource(tmp_path).load(
+        BackboneParams(name=str(backbones["llama"]), layers=2, dtype="bfloat16"), Compute()
+    )
     assert len(whole.model.layers) == 3 and len(cut.model.layers) == 2
     assert all(weight.dtype == torch.bfloat16 and not weight.requires_grad for weight in cut.model.parameters())
     assert not cut.model.training
@@ -32,7 +35,7 @@ def test_the_first_layers_are_loaded_frozen_in_the_asked_type(backbones: dict[st
 def test_more_layers_than_there_are_is_an_error(backbones: dict[str, Path], tmp_path: Path) -> None:
     """transformers would fill the missing layers with random weights and hide the warning."""
     with pytest.raises(BackboneError, match="has 3 layers; 12 were asked for") as caught:
-        BackboneSource(tmp_path).load(BackboneParams(name=str(backbones["gpt2"]), layers=12), torch.float32)
+        BackboneSource(tmp_path).load(BackboneParams(name=str(backbones["gpt2"]), layers=12), Compute())
     assert "3 or less" in caught.value.do
 
 
@@ -43,7 +46,7 @@ def test_a_weight_that_is_not_in_the_files_is_an_error(backbones: dict[str, Path
     weights.pop("layers.1.mlp.up_proj.weight")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BackboneError, match=r"layers\.1\.mlp\.up_proj\.weight"):
-        BackboneSource(tmp_path).load(BackboneParams(name=str(folder)), torch.float32)
+        BackboneSource(tmp_path).load(BackboneParams(name=str(folder)), Compute())
 
 
 @pytest.mark.parametrize("damage", ["truncated", "no weights", "only a pickle", "no tokenizer"])
@@ -62,7 +65,7 @@ def test_a_damaged_folder_is_an_error_that_names_it(backbones: dict[str, Path], 
         for path in folder.glob("tokenizer*"):
             path.unlink()
     with pytest.raises(BackboneError) as caught:
-        BackboneSource(tmp_path).load(BackboneParams(name=str(folder)), torch.float32)
+        BackboneSource(tmp_path).load(BackboneParams(name=str(folder)), Compute())
     assert str(folder) in caught.value.what and "folder" in caught.value.do
 
 
@@ -70,7 +73,7 @@ def test_a_damaged_folder_is_an_error_that_names_it(backbones: dict[str, Path], 
 def test_a_hub_id_without_a_full_commit_is_refused(tmp_path: Path, revisions: dict[str, str]) -> None:
     """`main` is another model tomorrow."""
     params = BackboneParams(name="openai-community/gpt2", revisions=revisions)
-    for ask in (BackboneSource(tmp_path).identity, lambda p: BackboneSource(tmp_path).load(p, torch.float32)):
+    for ask in (BackboneSource(tmp_path).identity, lambda p: BackboneSource(tmp_path).load(p, Compute())):
         with pytest.raises(BackboneError, match=r"hub id `openai-community/gpt2` has") as caught:
             ask(params)
         assert "40-digit commit" in caught.value.do
@@ -81,7 +84,7 @@ def test_an_unreachable_hub_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     params = BackboneParams(name="no-such/model", revisions={"no-such/model": "a" * 40})
     with pytest.raises(BackboneError, match="did not load") as caught:
-        BackboneSource(tmp_path).load(params, torch.float32)
+        BackboneSource(tmp_path).load(params, Compute())
     assert "HF_ENDPOINT" in caught.value.do and "local folder" in caught.value.do
 
 

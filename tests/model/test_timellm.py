@@ -13,6 +13,7 @@ from conftest import KINDS, random_windows, small_parameters
 from reference import PublishedTimeLLM
 from timellm_pipeline.errors import BackboneError, ModelError, PromptError
 from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.model.sizes import count_parameters
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import Parameters
@@ -22,7 +23,7 @@ PUBLISHED = {"significant_digits": None, "lags": "circular", "layout": "publishe
 
 
 def build(parameters: Parameters, cache: Path, seed: int = 0) -> TimeLLM:
-    loaded = BackboneSource(cache).load(parameters.backbone, torch.float32)
+    loaded = BackboneSource(cache).load(parameters.backbone, Compute())
     torch.manual_seed(seed)
     return TimeLLM.around(parameters.window, parameters.prompt, parameters.model, loaded, DESCRIPTION).eval()
 
@@ -57,7 +58,7 @@ def test_an_imported_published_checkpoint_gives_the_published_forecasts(
     """Every departure from the published arithmetic that is not meant would hide in a retrained model."""
     parameters = small_parameters(backbones[kind], prompt=PUBLISHED, model={"prototypes": "vocabulary"})
     ours = build(parameters, tmp_path)
-    loaded = BackboneSource(tmp_path).load(parameters.backbone, torch.float32)
+    loaded = BackboneSource(tmp_path).load(parameters.backbone, Compute())
     torch.manual_seed(7)
     window, model = parameters.window, parameters.model
     theirs = PublishedTimeLLM(
@@ -183,7 +184,7 @@ def test_weights_that_do_not_fit_are_named(backbones: dict[str, Path], tmp_path:
 def test_a_prompt_longer_than_the_backbones_positions_is_refused(backbones: dict[str, Path], tmp_path: Path) -> None:
     """Cut-off prompts and positions beyond the table would be wrong in silence, or fail hours later."""
     parameters = small_parameters(backbones["gpt2"])
-    loaded = BackboneSource(tmp_path).load(parameters.backbone, torch.float32)
+    loaded = BackboneSource(tmp_path).load(parameters.backbone, Compute())
     with pytest.raises(PromptError, match="positions; the backbone has 512"):
         TimeLLM.around(parameters.window, parameters.prompt, parameters.model, loaded, "words " * 600)
 

@@ -243,9 +243,10 @@ def test_a_published_checkpoint_becomes_a_model_that_evaluates_and_forecasts(
     """People have trained for days with the published code."""
     from reference import PublishedTimeLLM
     from timellm_pipeline.model.backbone import BackboneSource
+    from timellm_pipeline.model.compute import Compute
 
     parameters = small_parameters(backbones["gpt2"], **{name: SMALL[name] for name in ("window", "model")})
-    loaded = BackboneSource(tmp_path).load(parameters.backbone, torch.float32)
+    loaded = BackboneSource(tmp_path).load(parameters.backbone, Compute())
     window, model = parameters.window, parameters.model
     published = PublishedTimeLLM(
         loaded.model,

@@ -21,7 +21,7 @@ from timellm_pipeline.parameters import BackboneParams
 from timellm_pipeline.series.identity import digest_of_file
 
 if TYPE_CHECKING:
-    import torch
+    from timellm_pipeline.model.compute import Compute
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
@@ -61,35 +61,42 @@ class BackboneSource:
         """
         if params.name == "none":
             return {"name": "none"}
+        used: dict[str, Any] = {"layers": params.layers}
+        if params.quantization != "none":
+            used["quantization"] = params.quantization
         if params.name == "smollm2":
-            return {"name": "smollm2", "gguf": self._digest(smollm2.find_gguf()), "layers": params.layers}
+            return {"name": "smollm2", "gguf": self._digest(smollm2.find_gguf()), **used}
         folder = _local_folder(params.name)
         if folder is None:
-            return {"name": params.name, "revision": pinned_revision(params), "layers": params.layers}
+            return {"name": params.name, "revision": pinned_revision(params), **used}
         files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json", ".model", ".txt"))
-        return {"files": {path.name: self._digest(path) for path in files}, "layers": params.layers}
+        return {"files": {path.name: self._digest(path) for path in files}, **used}
 
-    def load(self, params: BackboneParams, dtype: "torch.dtype") -> LoadedBackbone:
-        """The first `params.layers` layers, frozen, in `dtype`, with the tokenizer.
+    def load(self, params: BackboneParams, compute: "Compute") -> LoadedBackbone:
+        """The first `params.layers` layers, frozen, in the type that `compute` asks for, with the tokenizer.
 
         Raises:
             BackboneError: missing package, folder or hub access; unpinned hub id; fewer layers than asked; weights
-                that did not load; no fast tokenizer.
+                that did not load; no fast tokenizer; quantised weights where there can be none.
         """
         if params.name == "none":
             return LoadedBackbone(None, None)
         from transformers import AutoModel, AutoTokenizer
 
+        from timellm_pipeline.model.quantized import loading_arguments
+
+        how = loading_arguments(params, compute)
         place, config = self._open(params)
         with _quiet_transformers():
             try:
                 tokenizer = AutoTokenizer.from_pretrained(use_fast=True, **place)
                 model, report = AutoModel.from_pretrained(
                     config=config,
-                    dtype=dtype,
+                    dtype=compute.backbone_dtype(params),
                     use_safetensors=True,
                     attn_implementation="sdpa",
                     output_loading_info=True,
+                    **how,
                     **place,
                 )
             except Exception as error:  # hub, tokenizer and safetensors each raise errors of their own

@@ -13,6 +13,7 @@ from timellm_pipeline.parameters import BackboneParams
 log = logging.getLogger(__name__)
 
 Precision = Literal["no", "bf16", "fp16"]
+CPU = torch.device("cpu")
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 NAMED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -21,8 +22,8 @@ NAMED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.
 class Compute:
     """A device and the precision of its matrix products; trainable weights stay float32."""
 
-    device: torch.device
-    precision: Precision
+    device: torch.device = CPU
+    precision: Precision = "no"
 
     def autocast(self) -> AbstractContextManager[None]:
         """Run products in this precision inside the `with` block."""

@@ -37,13 +37,15 @@ def keep_less(backbone: nn.Module) -> int:
     One that is built otherwise (another activation, something in between) is left as it is; whether it is, is tried.
     """
     blocks = [module for module in backbone.modules() if all(hasattr(module, part) for part in PARTS)]
-    return sum(_changed(block) for block in blocks)
+    if not blocks:
+        return 0
+    like = next(weight for weight in backbone.parameters() if weight.is_floating_point())  # of the type of states
+    return sum(_changed(block, like) for block in blocks)
 
 
 @torch.no_grad()
-def _changed(block: Any) -> bool:
-    weight = block.gate_proj.weight
-    probe = torch.linspace(-1, 1, 2 * weight.shape[1], dtype=weight.dtype, device=weight.device).view(2, -1)
+def _changed(block: Any, like: Tensor) -> bool:
+    probe = torch.linspace(-1, 1, 2 * block.gate_proj.in_features, dtype=like.dtype, device=like.device).view(2, -1)
     alike = torch.equal(_gated(block, probe), block(probe))
     if alike:
         block.forward = types.MethodType(_gated, block)

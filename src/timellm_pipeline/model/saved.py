@@ -165,7 +165,7 @@ class SavedModel:
 
         config = self.config
         backbone = self._find_backbone(source, place)
-        loaded = source.load(backbone, compute.backbone_dtype(backbone))
+        loaded = source.load(backbone, compute)
         words = config.description if description is None else description
         model = TimeLLM.around(config.window, config.prompt, config.model, loaded, words)
         model.load_trainables(self.weights())

@@ -1,6 +1,6 @@
 """How many weights a model has: counted, and known by arithmetic before any backbone is loaded."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from timellm_pipeline.parameters import ModelParams, WindowParams
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 def count_parameters(model: "TimeLLM") -> dict[str, int]:
     """Numbers of `trainable` and `frozen` weights."""
-    trainable = sum(weight.numel() for weight in model.trainables().values())
+    backbone: Any = model.backbone
     return {
-        "trainable": trainable,
-        "frozen": sum(weight.numel() for weight in model.parameters()) - trainable,
+        "trainable": sum(weight.numel() for weight in model.trainables().values()),
+        "frozen": 0 if backbone is None else backbone.num_parameters(),  # knows how 4 bits are packed
     }
 
 

@@ -19,5 +19,9 @@ class BackboneParams(Group):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Type of the frozen weights; `auto` follows `training.precision`: float32 on a CPU."""
 
+    quantization: Literal["none", "8bit", "nf4"] = "none"
+    """Bits of the frozen linear layers: as `dtype` says, 8 or 4 (nf4). Less memory, not more speed; a GPU and the extra
+    `[quant]` are needed."""
+
     revisions: dict[str, str] = Field(default_factory=dict)
     """Commit of each hub id that may be used, so that the same name is the same model tomorrow."""

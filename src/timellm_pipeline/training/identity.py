@@ -66,7 +66,7 @@ def training_facts(
     }
 
 
-def content_facts(training_id: str, compute: Compute) -> dict[str, Any]:
+def content_facts(training_id: str, backbone: BackboneParams, compute: Compute) -> dict[str, Any]:
     """The training id and what computes it; its digest is the content id."""
     return {
         "training_id": training_id,
@@ -74,6 +74,7 @@ def content_facts(training_id: str, compute: Compute) -> dict[str, Any]:
         "torch": version("torch"),
         "transformers": version("transformers"),
         "numpy": version("numpy"),
+        **({} if backbone.quantization == "none" else {"bitsandbytes": version("bitsandbytes")}),
         "device": device_kind(compute),
     }
 

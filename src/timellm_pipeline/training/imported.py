@@ -41,7 +41,7 @@ def import_published(training: Training, source: BackboneSource, path: Path) -> 
             do="run with --env published, or set model.prototypes=vocabulary",
         )
     state = read_state(path)
-    loaded = source.load(parameters.backbone, compute.backbone_dtype(parameters.backbone))
+    loaded = source.load(parameters.backbone, compute)
     model = TimeLLM.around(parameters.window, parameters.prompt, parameters.model, loaded, training.description)
     model.load_upstream_state_dict(state)
     model.to(compute.device)

@@ -11,6 +11,7 @@ import timellm_pipeline
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.compute import Compute, resolve_compute
 from timellm_pipeline.model.prompt import describe_scaled
+from timellm_pipeline.model.quantized import refuse_quantization
 from timellm_pipeline.model.saved import WEIGHTS, ModelConfig, SavedModel
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.series.identity import digest_of
@@ -110,6 +111,7 @@ def prepare_training(
         run_plan=inputs.plan.data_id,
     )
     compute = resolve_compute(parameters.training.precision)
+    refuse_quantization(parameters.backbone, compute)
     identity = source.identity(parameters.backbone)
     description = describe_scaled(parameters.prompt, inputs.scaled_series, inputs.scaler)
     facts = training_facts(
@@ -128,6 +130,6 @@ def prepare_training(
     if start is not None:
         facts["start"] = start.digests()[WEIGHTS]
     training_id = digest_of(facts)
-    content = content_facts(training_id, compute)
+    content = content_facts(training_id, parameters.backbone, compute)
     log.info("training id %s · content id %s", training_id[:16], digest_of(content)[:16])
     return Training(inputs, parameters, compute, description, identity, facts, content, run=store.run(training_id))

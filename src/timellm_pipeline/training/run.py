@@ -128,7 +128,7 @@ def _train_to_the_end(
     # cuBLAS reads this when it starts, which is at the first product on a GPU.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(parameters.training.deterministic)
-    loaded = source.load(parameters.backbone, compute.backbone_dtype(parameters.backbone))
+    loaded = source.load(parameters.backbone, compute)
     if again:
         log.info("training.force: the finished result of this training is put aside")
         run.unfinish()
