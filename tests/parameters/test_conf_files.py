@@ -52,7 +52,7 @@ def test_base_explains_every_value_on_its_line() -> None:
 
 def test_environments_of_the_design_are_there() -> None:
     """Without it a renamed folder would drop out of the tests below, which only see what they find."""
-    assert {"base", "etth1", "etth1_llama3", "published"} <= set(ENVIRONMENTS)
+    assert {"base", "etth1", "etth1_llama3", "published", "colab"} <= set(ENVIRONMENTS)
     assert (CONF / "local" / ".gitkeep").is_file()
 
 
@@ -87,6 +87,20 @@ def test_etth1_llama3_plans_the_numbers_of_the_design() -> None:
     assert (plan.seq_len, plan.stride, plan.batch_size, plan.num_workers, plan.save_steps) == (256, 8, 2, 2, 1000)
     assert (plan.train_windows, plan.steps_per_epoch, plan.patches_per_step) == (58_023, 29_011, 64)
     assert plan.checkpoints_per_epoch == 29
+
+
+def test_colab_is_etth1_llama3_on_a_drive() -> None:
+    """Kedro stacks one environment over base, so what is said twice must stay equal."""
+    ours, theirs = read_yaml("colab"), read_yaml("etth1_llama3")
+    assert ours["training"].pop("log_steps") < theirs["training"].pop("log_steps")
+    assert ours == theirs
+    catalog = yaml.safe_load((CONF / "colab/catalog.yml").read_text(encoding="utf-8"))
+    assert catalog.keys() == {"step_checkpoints"} and catalog["step_checkpoints"]["on_a_drive"]
+    own, fetched = (
+        yaml.safe_load((CONF / env / "globals.yml").read_text(encoding="utf-8")) for env in ("colab", "etth1")
+    )
+    assert own["raw_csv"] == own["fetch"].pop("path") and own["data_root"] in own["raw_csv"]
+    assert fetched["fetch"].pop("path") and own["fetch"] == fetched["fetch"]
 
 
 def test_published_sets_every_switch_to_the_published_code() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, AbstractVersionedDataset, Version
 
+from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.retraining.registry import Registry
 from timellm_pipeline.training.checkpoint import CheckpointStore
@@ -53,14 +54,22 @@ class CheckpointStoreDataset(AbstractDataset[None, CheckpointStore]):
 
     Args:
         filepath: the root folder of all runs' checkpoints.
+        on_a_drive: the folder around it must be there already. A drive that is not mounted would else be a folder on
+            a disk that goes with the machine, and every checkpoint with it.
         metadata: for kedro-viz.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self.root, self.metadata = Path(filepath), metadata
+    def __init__(self, *, filepath: str, on_a_drive: bool = False, metadata: dict[str, Any] | None = None) -> None:
+        self.root, self.on_a_drive, self.metadata = Path(filepath), on_a_drive, metadata
 
     def load(self) -> CheckpointStore:
-        """The store."""
+        """The store. Raises CheckpointError for a drive that is not mounted."""
+        if self.on_a_drive and not self.root.parent.is_dir():
+            raise CheckpointError(
+                f"the drive for checkpoints is not mounted: there is no folder {self.root.parent}",
+                where="step_checkpoints of conf/colab/catalog.yml",
+                do="mount it first, or say where they go: --params checkpoint_root=PATH",
+            )
         return CheckpointStore(self.root)
 
     def save(self, data: None) -> None:

@@ -66,7 +66,7 @@ def train_model(
     if finished is None or parameters.training.force:
         if finished is None:
             _say_what_differs(training, store)
-        training.run.open({**training.facts, "said": _said(training)})
+        training.run.open({**training.facts, "said": _said(training), "max_steps": inputs.plan.max_steps})
         with alone_in(training.run.folder), _memory_explained(training):
             again = finished is not None
             finished, steps_run = _train_to_the_end(training, source, version, start, again)
@@ -165,6 +165,7 @@ def _train_to_the_end(
         loop.restore(checkpoint, drift)
         log.info("going on from step %s", f"{checkpoint.step:,}")
     log.info("checkpoints, best model and the live history.csv: %s", run.folder)
+    log.info("to watch it: python -m timellm_pipeline watch --root %s", run.folder.parent)
     stop_reason, steps_run = loop.run()
     state = loop.state
     if state.best_step is None or loop.history is None:
@@ -240,6 +241,7 @@ def _say_what_differs(training: Training, store: CheckpointStore) -> None:
         return
     name, theirs = other
     in_words = differences(_said(training), theirs.pop("said", {}))
+    theirs.pop("max_steps", None)  # its own facts say it already
     found = differences(training.facts, theirs)
     if in_words:
         found = [difference for difference in found if not difference.startswith("data.")] + in_words

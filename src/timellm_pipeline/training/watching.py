@@ -1,0 +1,131 @@
+"""A look at a training on its way, from its store alone: also while another process, or another machine, trains."""
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.evaluation.plots import plot_history
+from timellm_pipeline.series.plan import in_words
+from timellm_pipeline.training.history import read_history
+
+RECENT = 20  # rows whose median is the speed
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a run's folder says now.
+
+    Attributes:
+        history: the rows so far.
+        max_steps: steps of the whole run at most, or None for a run that was begun before it was written down.
+        age: seconds since the history was written.
+        checkpoints: steps that have a checkpoint.
+        finished: facts of the finished run, or None.
+    """
+
+    folder: Path
+    history: pd.DataFrame
+    max_steps: int | None
+    age: float
+    checkpoints: list[int]
+    finished: dict[str, Any] | None
+
+    @property
+    def step(self) -> int:
+        """The newest step that the history knows."""
+        return 0 if self.history.empty else int(self.history["step"].iloc[-1])
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Median of the newest rows."""
+        return float(self.history["seconds_per_step"].tail(RECENT).median())
+
+    def line(self) -> str:
+        """The same in one line: where it is, how fast, how long it will take, what is kept."""
+        if self.history.empty:
+            return f"no step yet · begun {in_words(self.age)} ago · {self.folder}"
+        total = "" if self.max_steps is None else f"/{self.max_steps:,}"
+        facts = [f"step {self.step:,}{total}", f"epoch {self.history['epoch'].iloc[-1]}"]
+        facts.append(f"loss {self.history['loss'].iloc[-1]:.4f}")
+        validated = self.history["validation_mse"].dropna()
+        if len(validated):
+            best = self.history["step"].iloc[int(self.history["validation_mse"].argmin())]
+            facts.append(f"best validation MSE {validated.min():.4f} (step {best:,})")
+        facts.append(f"{self.seconds_per_step:.3g} s/it")
+        if self.finished is not None:
+            facts.append(f"finished: {self.finished.get('stop_reason')}")
+        else:
+            if self.max_steps is not None:
+                facts.append(f"{in_words((self.max_steps - self.step) * self.seconds_per_step)} left")
+            facts.append(f"newest row {in_words(self.age)} ago")
+        facts.append(f"newest checkpoint {self.checkpoints[-1]:,}" if self.checkpoints else "no checkpoint yet")
+        return " · ".join(facts)
+
+    def figure(self) -> Any:
+        """Loss and validation so far, each checkpoint a tick below, with the line as its title."""
+        figure = plot_history(self.history)
+        facts = self.line().split(" · ")
+        figure.update_layout(title_text=f"{' · '.join(facts[:3])}<br><sup>{' · '.join(facts[3:])}</sup>")
+        figure.add_scatter(
+            x=self.checkpoints,
+            y=[0] * len(self.checkpoints),
+            yaxis="y2",
+            mode="markers",
+            name="checkpoint",
+            marker={"symbol": "line-ns-open", "size": 12, "color": "#3a9d6e"},
+        )
+        figure.update_layout(yaxis2={"overlaying": "y", "range": [-0.02, 1], "visible": False})
+        if self.max_steps is not None:
+            figure.update_xaxes(range=[0, self.max_steps])
+        return figure
+
+
+def look_at(root: Path, training_id: str | None = None) -> Look:
+    """The run of that training id (its first digits will do), or the one whose history is newest.
+
+    Raises CheckpointError when there is none.
+    """
+    runs = [path.parent for path in root.glob(f"{training_id or ''}*/history.csv")]
+    if not runs:
+        wanted = f"a training {training_id}" if training_id else "no training"
+        raise CheckpointError(
+            f"there is {'no sign of ' + wanted if training_id else wanted} in this folder",
+            where=str(root),
+            do="give the folder that `kedro run` names when training begins: --root PATH",
+        )
+    folder = max(runs, key=lambda path: (path / "history.csv").stat().st_mtime)
+    facts = _read(folder / "run.json") or {}
+    return Look(
+        folder=folder,
+        history=read_history((folder / "history.csv").read_text(encoding="utf-8")),
+        max_steps=facts.get("max_steps"),
+        age=max(time.time() - (folder / "history.csv").stat().st_mtime, 0),
+        checkpoints=sorted(int(path.name.removeprefix("step-")) for path in folder.glob("step-*")),
+        finished=_read(folder / "finished.json"),
+    )
+
+
+def write_page(look: Look, path: Path, refresh: int) -> None:
+    """The figure as a page that works without a network and loads itself again every `refresh` seconds."""
+    again = "" if look.finished is not None else f'<meta http-equiv="refresh" content="{refresh}">'
+    now = datetime.now().strftime("%H:%M:%S")
+    body = look.figure().to_html(include_plotlyjs=True, full_html=False)
+    head = f'<!doctype html><meta charset="utf-8">{again}<title>step {look.step:,}</title>'
+    partial = path.with_name(f".{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_text(f"{head}{body}<p>{now} · {look.folder}", encoding="utf-8")
+    partial.replace(path)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return facts
