@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from reference import PublishedTimeLLM
 from timellm_pipeline.model.backbone import BackboneSource, LoadedBackbone
 from timellm_pipeline.model.batches import BatchMaker
-from timellm_pipeline.model.compute import Compute
+from timellm_pipeline.model.compute import CPU, Compute
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import BackboneParams, ModelParams, PromptParams, WindowParams
 from timellm_pipeline.series.synthetic import synthetic_series
@@ -110,7 +110,13 @@ def load_backbone(setting: Setting) -> LoadedBackbone:
     return BackboneSource().load(BackboneParams(layers=setting.layers), Compute())
 
 
-def build(name: str, setting: Setting, loaded: LoadedBackbone, upstream: Path | None = None) -> Peer:
+def build(
+    name: str,
+    setting: Setting,
+    loaded: LoadedBackbone,
+    upstream: Path | None = None,
+    device: torch.device = CPU,
+) -> Peer:
     """A peer by name, its trainable weights drawn from seed 0."""
     torch.manual_seed(0)
     data = windows(setting)
@@ -122,10 +128,10 @@ def build(name: str, setting: Setting, loaded: LoadedBackbone, upstream: Path | 
             ours.compile_training()
 
         def forward(which: np.ndarray) -> tuple[Tensor, Tensor]:
-            batch = maker[which]
+            batch = maker[which].to(device)
             return ours(batch.x, batch.prompts), batch.y
 
-        return Peer(name, ours, data, forward)
+        return Peer(name, ours.to(device), data, forward)
     if name == "neuralforecast":
         theirs: nn.Module = _neuralforecast(setting, loaded)
     else:
@@ -137,10 +143,10 @@ def build(name: str, setting: Setting, loaded: LoadedBackbone, upstream: Path | 
 
     def forward_published(which: np.ndarray) -> tuple[Tensor, Tensor]:
         x, y = data.gather(which)
-        made = theirs(torch.from_numpy(x))
-        return made, torch.from_numpy(y)
+        made = theirs(torch.from_numpy(x).to(device))
+        return made, torch.from_numpy(y).to(device)
 
-    return Peer(name, theirs, data, forward_published)
+    return Peer(name, theirs.to(device), data, forward_published)
 
 
 def _reference(setting: Setting, loaded: LoadedBackbone) -> PublishedTimeLLM:

@@ -72,6 +72,7 @@ class Look:
         figure = plot_history(self.history)
         facts = self.line().split(" · ")
         figure.update_layout(title_text=f"{' · '.join(facts[:3])}<br><sup>{' · '.join(facts[3:])}</sup>")
+        figure.update_layout(title_pad_b=44, margin_t=120)
         figure.add_scatter(
             x=self.checkpoints,
             y=[0] * len(self.checkpoints),

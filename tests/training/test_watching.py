@@ -1,0 +1,89 @@
+"""A look at a running training tells what is true, and leaves the training alone."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from conftest import make_inputs, small_parameters
+from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.training.checkpoint import CheckpointStore
+from timellm_pipeline.training.history import HEADER
+from timellm_pipeline.training.run import train_model
+from timellm_pipeline.training.watching import look_at, write_page
+from timellm_pipeline.watch import watch
+
+
+def begun(root: Path, name: str, rows: str, age: float = 0, **facts: object) -> Path:
+    """A run's folder as training leaves it on its way."""
+    folder = root / name
+    (folder / "step-000000200").mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    (folder / "history.csv").write_text(HEADER + rows, encoding="utf-8")
+    os.utime(folder / "history.csv", (time.time() - age, time.time() - age))
+    return folder
+
+
+ROWS = "100,1,0.9,,0.001,0,0.5,100\n200,1,0.7,0.8,0.001,0,0.5,100\n300,2,0.6,0.85,0.001,0,0.5,100\n"
+
+
+def test_the_line_says_where_it_is_and_how_long_it_will_take(tmp_path: Path) -> None:
+    """`Is it running?` is the first question of every long training."""
+    begun(tmp_path, "abc", ROWS, age=30, max_steps=1_500)
+    line = look_at(tmp_path).line()
+    assert "step 300/1,500 · epoch 2 · loss 0.6000" in line
+    assert "best validation MSE 0.8000 (step 200)" in line
+    assert "0.5 s/it · 10 min left" in line, "1,200 steps of half a second"
+    assert "newest row 30 s ago" in line and "newest checkpoint 200" in line
+
+
+def test_the_newest_run_is_shown_unless_one_is_named(tmp_path: Path) -> None:
+    """A drive holds the runs of months."""
+    begun(tmp_path, "abc", ROWS, age=500)
+    begun(tmp_path, "def", ROWS, age=5)
+    assert look_at(tmp_path).folder.name == "def"
+    assert look_at(tmp_path, "ab").folder.name == "abc"
+    with pytest.raises(CheckpointError, match="no sign of a training xyz"):
+        look_at(tmp_path, "xyz")
+
+
+def test_a_run_without_a_step_or_with_a_torn_record_is_still_shown(tmp_path: Path) -> None:
+    """A mounted drive shows files late, and half."""
+    folder = begun(tmp_path, "abc", "", age=5)
+    assert "no step yet" in look_at(tmp_path).line()
+    (folder / "history.csv").write_text(HEADER + ROWS, encoding="utf-8")
+    (folder / "run.json").write_text('{"max_st', encoding="utf-8")
+    line = look_at(tmp_path).line()
+    assert "step 300 ·" in line and "left" not in line, "nothing is guessed"
+
+
+def test_a_real_training_is_shown_to_its_end(raw_series: pd.DataFrame, tmp_path: Path) -> None:
+    """What is read is what training really writes."""
+    parameters = small_parameters()
+    store = CheckpointStore(tmp_path / "s")
+    train_model(make_inputs(raw_series, parameters), parameters, BackboneSource(tmp_path / "c"), store, "v")
+    before = sorted((path, path.stat().st_mtime_ns) for path in store.root.rglob("*"))
+    look = look_at(store.root)
+    assert look.step == look.max_steps == 12 and look.checkpoints[-1] == 12
+    assert "finished" in look.line() and "left" not in look.line()
+    write_page(look, tmp_path / "page.html", refresh=7)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<title>step 12</title>" in page and "finished: " in page and 'http-equiv="refresh"' not in page
+    assert "cdn.plot" not in page.split("<script", 1)[0] and len(page) > 1_000_000, "it draws without a network"
+    assert before == sorted((path, path.stat().st_mtime_ns) for path in store.root.rglob("*")), "only read"
+
+
+def test_the_command_writes_a_page_that_loads_itself_again(tmp_path: Path) -> None:
+    """Once is enough for a test; without --once it goes on until the training ends."""
+    begun(tmp_path / "s", "abc", ROWS, max_steps=1_500)
+    words = ["--root", str(tmp_path / "s"), "--page", str(tmp_path / "p.html"), "--every", "7", "--once"]
+    done = CliRunner().invoke(watch, words)
+    assert done.exit_code == 0 and "step 300/1,500" in done.output
+    assert '<meta http-equiv="refresh" content="7">' in (tmp_path / "p.html").read_text(encoding="utf-8")
+    missing = CliRunner().invoke(watch, ["--root", str(tmp_path / "none"), "--once"])
+    assert missing.exit_code == 1 and "no training in this folder" in missing.output
