@@ -1,5 +1,6 @@
 """Pictures of a training and its test, as plotly figures that kedro-viz draws."""
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -23,7 +24,9 @@ def plot_history(history: pd.DataFrame) -> go.Figure:
     figure.add_scatter(x=steps, y=errors, name="validation MSE", mode="lines+markers", line_color=COLORS["timellm"])
     if errors:
         best = errors.index(min(errors))
-        figure.add_annotation(x=steps[best], y=errors[best], text=f"best {errors[best]:.4f}", ay=-36, ax=0)
+        # An annotation on a logarithmic axis is placed by the logarithm.
+        where = {"x": steps[best], "y": math.log10(errors[best]), "ax": 0, "ay": -36, "xanchor": "right"}
+        figure.add_annotation(text=f"best {errors[best]:.4f}", **where)
     figure.update_yaxes(type="log")  # the first steps would flatten everything after them
     return styled(figure, "Training", "step (one batch)", "MSE (scaled units, log scale)")
 

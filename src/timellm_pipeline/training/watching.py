@@ -83,7 +83,7 @@ class Look:
         )
         figure.update_layout(yaxis2={"overlaying": "y", "range": [-0.02, 1], "visible": False})
         if self.max_steps is not None:
-            figure.update_xaxes(range=[0, self.max_steps])
+            figure.update_xaxes(range=[0, self.max_steps * 1.02])
         return figure
 
 
