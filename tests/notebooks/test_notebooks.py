@@ -1,5 +1,6 @@
 """The notebooks run, cell by cell, as they are shipped."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -9,6 +10,7 @@ from nbclient import NotebookClient
 
 from conftest import ROOT, make_inputs, small_parameters
 from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.series.synthetic import synthetic_series
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.run import train_model
 
@@ -39,6 +41,46 @@ def test_the_forecast_notebook_runs_on_a_trained_model(
     assert any("48 points in, 12 out" in text for text in shown)
     assert any("lower_80" in text for text in shown)
     assert any("application/vnd.plotly.v1+json" in text for text in shown), "the picture"
+
+
+@pytest.mark.long
+def test_the_hosted_notebook_is_cut_off_and_goes_on(
+    backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a hosted GPU, with a folder for the drive, a tiny backbone for Llama 3 and a synthetic series for ETTh1."""
+    series = synthetic_series(num_rows=17_420)
+    series.to_csv(tmp_path / "series.csv", index=False)
+    (tmp_path / "drive").mkdir()
+    small = {
+        "raw_csv": tmp_path / "series.csv",
+        "backbone.name": backbones["llama"],
+        "backbone.layers": 2,
+        "model.d_ff": 16,
+        "model.num_prototypes": 50,
+        "window.window_step": 16,
+        "prompt.significant_digits": 2,
+        "training.max_steps": 300,
+        "training.save_steps": 20,
+        "training.validate_steps": 150,
+        "training.log_steps": 10,
+        "training.num_workers": 0,
+        "evaluation.validation_step": 96,
+        "evaluation.test_step": 96,
+        "evaluation.batch_size": 64,
+    }
+    monkeypatch.setenv("TIMELLM_DRIVE", str(tmp_path / "drive"))
+    monkeypatch.setenv("TIMELLM_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("TIMELLM_REHEARSAL", ",".join(f"{name}={value}" for name, value in small.items()))
+    notebook = execute("hosted_llama3.ipynb")
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    text = "\n".join(str(output.get("data", output.get("text", ""))) for output in outputs)
+    assert "killed, status -9" in text
+    gone_on = re.search(r"going on from step (\d+)", text)
+    assert gone_on and int(gone_on[1]) >= 20 and int(gone_on[1]) % 20 == 0
+    assert "One step is one iteration" in text and "24 layers" in text
+    assert text.count("application/vnd.plotly.v1+json") >= 2, "the watched training, and the forecast"
+    runs = list((tmp_path / "drive/timellm_checkpoints").glob("*/finished.json"))
+    assert len(runs) == 1, "one training, begun and gone on with"
 
 
 def test_notebooks_are_kept_without_outputs() -> None:
