@@ -6,11 +6,11 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from kedro.config import OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import Version
 from kedro.pipeline import Pipeline
+from omegaconf import OmegaConf
 
 from timellm_pipeline.errors import ParameterError, RefusedError, UserError
 from timellm_pipeline.parameters import parse_parameters
@@ -50,8 +50,10 @@ class ParametersFirst:
         """Raises ParameterError."""
         loader = context.config_loader
         parse_parameters(loader["parameters"])
-        base = OmegaConfigLoader(loader.conf_source, env=loader.base_env, base_env=loader.base_env)
-        self._said = said_otherwise(loader["parameters"], base["parameters"], loader.runtime_params or {})
+        # Read plainly: a second config loader would answer `${globals:…}` for the first one, with base's values.
+        base = OmegaConf.load(Path(loader.conf_source) / loader.base_env / "parameters.yml")
+        base_values: Any = OmegaConf.to_container(base)
+        self._said = said_otherwise(loader["parameters"], base_values, loader.runtime_params or {})
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:

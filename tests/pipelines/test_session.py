@@ -10,6 +10,7 @@ import pytest
 import torch
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro.io import DatasetError
 
 from conftest import ROOT, small_parameters
 from timellm_pipeline.errors import ParameterError, RefusedError, UserError, find_user_error
@@ -301,3 +302,26 @@ def test_a_refusal_ends_with_status_3_after_its_report_and_forecast_takes_the_ch
     assert len(list((tmp_path / "06_models/timellm_model").iterdir())) == 2
     run_plainly("forecast", tmp_path, csv)
     assert f"forecasting with the champion, version {first}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("env", "raw", "root"),
+    [("colab", "/content/timellm/01_raw", "/content/timellm/"), ("etth1", "data/01_raw/ETTh1", "data/")],
+)
+def test_an_environment_says_where_things_are(env: str, raw: str, root: str) -> None:
+    """A second config loader anywhere in the process would answer with the places of conf/base."""
+    bootstrap_project(ROOT)
+    with KedroSession.create(ROOT, env=env) as session:
+        catalog = session.load_context().catalog
+        assert raw in str(catalog["raw_series"]._describe())
+        assert root + "08_reporting" in str(catalog["test_metrics"]._describe())
+
+
+def test_without_its_drive_a_hosted_run_does_not_begin(csv: Path, tmp_path: Path) -> None:
+    """Checkpoints beside the mount point would go with the machine."""
+    runtime = {"raw_csv": str(csv), "data_root": str(tmp_path / "d"), "checkpoint_root": str(tmp_path / "no/drive")}
+    bootstrap_project(ROOT)
+    with KedroSession.create(ROOT, env="colab", runtime_params=runtime) as session:
+        catalog = session.load_context().catalog
+        with pytest.raises(DatasetError, match="not mounted"):
+            catalog["step_checkpoints"].load()
