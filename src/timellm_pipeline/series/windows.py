@@ -141,5 +141,5 @@ def refuse_mixed_data(**ids: str | None) -> None:
         raise ModelError(
             f"these were not made from the same data: {listed}",
             where="data_id of the data sets",
-            do="run the whole pipeline again (kedro run --pipelines data makes all of them anew)",
+            do="run the whole pipeline again (kedro run --pipeline data makes all of them anew)",
         )

@@ -20,7 +20,6 @@ class Progress:
             total=max_steps,
             initial=first_step,
             desc="training",
-            unit="step",
             disable=not self.on_terminal,
             dynamic_ncols=True,
         )
