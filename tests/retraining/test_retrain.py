@@ -159,6 +159,20 @@ def test_rollback_goes_one_champion_back_and_again(workplace: Workplace) -> None
     assert workplace.registry.rollback() == ("v4", "v1")
 
 
+def test_old_versions_go_and_the_champions_stay(workplace: Workplace) -> None:
+    """A weekly retraining must not fill the disk, and a rollback must find where it leads."""
+    workplace.registry = Registry(workplace.root / "models", keep_versions=1)
+    reports = [workplace.retrain(cut(500))]
+    reports += [workplace.retrain(cut(rows), gates={"prefer": "better", "tolerance": 0.0}) for rows in (524, 548)]
+    reports += [workplace.retrain(cut(rows)) for rows in (620, 644)]
+    assert [report["decision"] for report in reports] == ["promoted", "refused", "refused", "promoted", "promoted"]
+    kept = {path.name for path in (workplace.root / "models/timellm_model").iterdir()}
+    assert kept == {"v4", "v5"}, "the champion and the one before it"
+    runs = {path.name for path in (workplace.root / "checkpoints").iterdir()}
+    assert runs == {report["candidate"]["training_id"] for report in reports[3:]}
+    assert workplace.registry.rollback() == ("v5", "v4")
+
+
 def test_a_retraining_that_was_cut_off_goes_on(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spot machines are taken away in the middle of the night's job."""
     whole = loop_module.TrainingLoop._after_update

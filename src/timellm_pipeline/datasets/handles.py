@@ -85,15 +85,19 @@ class RegistryDataset(AbstractDataset[None, Registry]):
 
     Args:
         filepath: the folder that holds the pointer, the decisions and the model versions.
+        keep_versions: newest model versions that stay after a retraining, besides the champion and the one before it;
+            null keeps all.
         metadata: for kedro-viz.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self.root, self.metadata = Path(filepath), metadata
+    def __init__(
+        self, *, filepath: str, keep_versions: int | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        self.root, self.keep_versions, self.metadata = Path(filepath), keep_versions, metadata
 
     def load(self) -> Registry:
         """The registry."""
-        return Registry(self.root)
+        return Registry(self.root, self.keep_versions)
 
     def save(self, data: None) -> None:
         """Refused: decisions are written through the registry."""

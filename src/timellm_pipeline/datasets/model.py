@@ -9,7 +9,7 @@ from kedro_datasets._typing import JSONPreview
 from timellm_pipeline.datasets.whole import WholeDataset
 from timellm_pipeline.errors import ModelError
 from timellm_pipeline.model.saved import CONFIG, SavedModel, TrainedModel, find_damage
-from timellm_pipeline.retraining.registry import read_pointer
+from timellm_pipeline.retraining.registry import Registry
 
 
 class TimeLLMDataset(WholeDataset[TrainedModel, SavedModel]):
@@ -25,8 +25,7 @@ class TimeLLMDataset(WholeDataset[TrainedModel, SavedModel]):
         return find_damage(path)
 
     def never_pruned(self) -> set[str]:
-        pointer = read_pointer(Path(self._filepath).parent)
-        return {pointer["version"]} if pointer else set()
+        return Registry(Path(self._filepath).parent).protected()
 
     def _fetch_latest_load_version(self) -> str:
         try:

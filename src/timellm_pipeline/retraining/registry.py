@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 
 from timellm_pipeline.errors import ModelError, TrainingError
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
-from timellm_pipeline.training.files import write_whole
+from timellm_pipeline.training.checkpoint import CheckpointStore
+from timellm_pipeline.training.files import remove_folder, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +28,14 @@ POINTER, DECISIONS, MODELS = "champion.json", "decisions.jsonl", "timellm_model"
 
 @dataclass(frozen=True)
 class Registry:
-    """The handle behind the catalog entry `registry`."""
+    """The handle behind the catalog entry `registry`.
+
+    Attributes:
+        keep_versions: newest model versions that stay after a retraining; None keeps all.
+    """
 
     root: Path
+    keep_versions: int | None = None
 
     def champion(self) -> dict[str, Any] | None:
         """`version`, `training_id`, `since` of the champion, or None while there is none.
@@ -71,18 +77,42 @@ class Registry:
         write_whole(self.root / POINTER, json.dumps(pointer, indent=1).encode())
         log.info("the champion is now version %s", version)
 
-    def rollback(self) -> tuple[str, str]:
-        """Make the champion before this one champion again. Returns (from, to).
-
-        Raises ModelError when there is none before, or its version is gone.
-        """
-        now = self.champion()
-        line: list[str] = []  # the champions in their order, a rollback taking the last one away
+    def champions(self) -> list[str]:
+        """Versions that were champion, in their order; a rollback takes the last one away."""
+        line: list[str] = []
         for entry in self.decisions():
             if entry["decision"] == "promoted":
                 line.append(entry["version"])
             elif entry["decision"] == "rolled back":
                 line = line[: line.index(entry["version"]) + 1] if entry["version"] in line else line
+        return line
+
+    def protected(self) -> set[str]:
+        """Versions that must stay, however old: the champion, and the one that a rollback leads to."""
+        now = self.champion()
+        return {*self.champions()[-2:], *([now["version"]] if now else [])}
+
+    def prune(self, store: CheckpointStore) -> None:
+        """Remove model versions beyond `keep_versions`, and the checkpoints of finished trainings that were theirs."""
+        if self.keep_versions is None:
+            return
+        protected, models = self.protected(), self.root / MODELS
+        versions = sorted((path.name for path in models.iterdir() if not path.name.startswith(".")), reverse=True)
+        kept = {*versions[: self.keep_versions], *(version for version in versions if version in protected)}
+        for version in set(versions) - kept:
+            remove_folder(models / version)
+        trainings = {one["training_id"]: one["version"] in kept for one in self.decisions() if one.get("training_id")}
+        for training_id, needed in trainings.items():
+            run = store.run(training_id)
+            if not needed and run.finished() is not None:
+                remove_folder(run.folder)
+
+    def rollback(self) -> tuple[str, str]:
+        """Make the champion before this one champion again. Returns (from, to).
+
+        Raises ModelError when there is none before, or its version is gone.
+        """
+        now, line = self.champion(), self.champions()
         if now is None or len(line) < 2:
             raise ModelError(
                 "there is no champion before this one",

@@ -129,7 +129,9 @@ def retrain(
         }
         if rival is not None and pointer is not None:
             report["champion"] = {**pointer, "test_mse": rival.scores.sums.mse}
-        return _decide(registry, report, gates, version, candidate.config.training_id)
+        report = _decide(registry, report, gates, version, candidate.config.training_id)
+        registry.prune(store)
+        return report
 
 
 def _decide(
