@@ -1,6 +1,7 @@
 """The real command line: three lines for a mistake, statuses that mean something, the plan in seconds."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,6 +87,37 @@ def test_sigterm_saves_and_leaves_with_status_143_and_the_rerun_goes_on(tmp_path
 
 
 @pytest.mark.long
+@pytest.mark.skipif(shutil.which("flock") is None, reason="cron's line of docs/retraining.md uses flock")
+def test_the_line_for_cron_retrains_once_at_a_time_and_tells_a_refusal(tmp_path: Path) -> None:
+    """A line that people copy into a crontab is run by nobody else before it matters."""
+    page = (ROOT / "docs/retraining.md").read_text(encoding="utf-8")
+    line = next(line for line in page.splitlines() if line.strip().startswith("0 3 * * 1"))
+    command = line.split("* * 1", 1)[1].strip()
+    small = (
+        "backbone.name=none,backbone.layers=null,split.method=recent,split.test_rows=20D,split.val_rows=10D,"
+        "window.window_step=50,training.max_steps=10,training.batch_size=8,evaluation.test_step=24,gates.mase=null"
+    )
+    series = ROOT / "data/01_raw/synthetic_hourly.csv"
+    command = command.replace("/srv/project", str(ROOT)).replace(".venv/bin/kedro", f"{sys.executable} -m kedro")
+    command = command.replace("/srv/series.csv", str(series)).replace("/srv/timellm", str(tmp_path))
+
+    def cron(gates: str) -> int:
+        words = command.replace(f"data_root={tmp_path}", f"data_root={tmp_path},{small},{gates}")
+        assert small in words
+        return subprocess.run(["sh", "-c", words], check=False, timeout=300).returncode
+
+    assert cron("gates.seasonal_naive=true") == 3, "ten steps do not beat seasonal naive: refused"
+    assert "the candidate was refused" in (tmp_path / "retrain.log").read_text(encoding="utf-8")
+    assert cron("gates.seasonal_naive=false,training.max_steps=11") == 0
+    held = subprocess.Popen(["flock", str(tmp_path / "retrain.lock"), "sleep", "5"])
+    try:
+        time.sleep(0.5)
+        assert cron("gates.seasonal_naive=false") == 1, "another one holds the lock"
+    finally:
+        held.wait()
+
+
+@pytest.mark.long
 def test_the_lineage_builds_as_a_site(tmp_path: Path) -> None:
     """`kedro viz build` imports every node; one that cannot be imported kills the picture."""
     done = run("viz", "build")
@@ -93,4 +125,4 @@ def test_the_lineage_builds_as_a_site(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert (ROOT / "build/index.html").is_file() and (ROOT / "build/api/main").is_file()
     finally:
-        subprocess.run(["rm", "-rf", str(ROOT / "build")], check=True)
+        shutil.rmtree(ROOT / "build", ignore_errors=True)

@@ -1,5 +1,6 @@
 """`kedro run` for people: a user's mistake is three lines and status 1, the traceback goes to the log file."""
 
+import io
 import logging
 import sys
 import traceback
@@ -22,6 +23,9 @@ class PoliteCommand(click.Command):
         """Run the command."""
         # The short form is the one that people type; Kedro 1.7 deprecates it in favour of --pipelines.
         warnings.filterwarnings("ignore", message="Option '--pipeline' is deprecated")
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # one in a file or a pipe may have no Chinese
+                stream.reconfigure(errors="backslashreplace")
         quiet = _HideKedrosPage()
         for handler in logging.getLogger().handlers:
             if not isinstance(handler, logging.FileHandler):

@@ -154,7 +154,15 @@ class RunContextDataset(AbstractVersionedDataset[None, dict[str, Any]]):
 def _git(folder: Path) -> dict[str, Any] | None:
     try:
         commit, status = (
-            subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=20).stdout
+            subprocess.run(
+                ["git", *words],
+                cwd=folder,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=True,
+                timeout=20,
+            ).stdout
             for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
         )
     except (OSError, subprocess.SubprocessError):  # no git, or no repository

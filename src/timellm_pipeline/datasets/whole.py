@@ -15,7 +15,7 @@ import pandas as pd
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview, PlotlyPreview, TablePreview
 
-from timellm_pipeline.training.files import remove_folder, sync_file, sync_folder, write_whole
+from timellm_pipeline.training.files import move, remove_folder, sync_file, sync_folder, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
             self.write(data, partial / self._filepath.name)
             for path in (*partial.rglob("*"), partial):
                 (sync_file if path.is_file() else sync_folder)(path)
-            partial.rename(final)
+            move(partial, final)
             sync_folder(final.parent)
             self._saved = final.name
         finally:
@@ -242,7 +242,7 @@ class WholePlotDataset(WholeDataset[Any, Any]):
     def write(self, data: Any, path: Path) -> None:
         import plotly.io
 
-        plotly.io.write_json(data, path, pretty=False)
+        path.write_text(plotly.io.to_json(data), encoding="utf-8", newline="\n")
 
     def find_damage(self, path: Path) -> str | None:
         try:

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from timellm_pipeline.errors import ModelError, TrainingError
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.training.checkpoint import CheckpointStore
-from timellm_pipeline.training.files import remove_folder, write_whole
+from timellm_pipeline.training.files import move, remove_folder, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Registry:
         final = self.root / MODELS / version
         partial = final.with_name(f".partial-{version}")
         model.write(partial / MODELS)
-        partial.rename(final)
+        move(partial, final)
         return self.model(version)
 
     def decisions(self) -> list[dict[str, Any]]:

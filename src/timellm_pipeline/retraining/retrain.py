@@ -192,7 +192,7 @@ def _load_gate(candidate: SavedModel, ground: Ground, compute: Compute) -> Gate:
         np.save(folder / "windows.npy", windows)
         command = [sys.executable, "-m", "timellm_pipeline.model.clean_load", str(candidate.folder.resolve()), name]
         command += [str(ground.source.cache), ground.parameters.backbone.name]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["no message"])[-1]
             return Gate("load: in a clean process", False, said[:200], "the same forecasts")

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 MOST_COLUMNS = 5_000
 MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 CHINESE_PAIR = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
+EVERYDAY_PAIR = re.compile(rb"[\xa1-\xa9\xb0-\xd7][\xa1-\xfe]")
 HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 
 
@@ -120,11 +121,25 @@ def _encoding(content: bytes, path: str) -> str:
         pass
     else:
         return "utf-8"
-    runs = HIGH_RUN.findall(content[:200_000])
-    chinese = all(len(run) % 2 == 0 and len(CHINESE_PAIR.findall(run)) == len(run) // 2 for run in runs)
-    guess = "gb18030" if chinese else "cp1252"
+    guess = "gb18030" if _chinese(content) else "cp1252"
     log.warning("%s is no UTF-8; it is read as %s (name another in data.csv: {encoding: …})", path, guess)
     return guess
+
+
+def _chinese(content: bytes) -> bool:
+    """Whether text that is no UTF-8 looks Chinese: all pairs of GB2312, or mostly pairs of its everyday characters.
+
+    A rare character's second byte may look like a Latin letter's; an accented small letter begins no everyday one.
+    """
+    runs = HIGH_RUN.findall(content)
+    high = sum(map(len, runs))
+    if 2 * sum(len(CHINESE_PAIR.findall(run)) for run in runs) == high:
+        return True
+    try:
+        content.decode("gb18030")
+    except UnicodeDecodeError:
+        return False
+    return 4 * sum(len(EVERYDAY_PAIR.findall(run)) for run in runs) > high
 
 
 def _unzip(file: RawFile) -> bytes:

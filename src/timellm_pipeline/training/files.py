@@ -44,7 +44,7 @@ def write_whole(path: Path, content: bytes) -> None:
     partial.write_bytes(content)
     sync_file(partial)
     try:
-        _rename(partial, path)
+        move(partial, path)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
@@ -62,7 +62,7 @@ def publish_folder(partial: Path, final: Path, seal: str) -> None:
     """
     remove_folder(final)
     try:
-        _rename(partial, final)
+        move(partial, final)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
@@ -120,7 +120,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _rename(source: Path, target: Path) -> None:
+def move(source: Path, target: Path) -> None:
     """Rename, waiting a little for those who hold the file. Raises OSError, said once, if it stays refused."""
     drive = source.parent.stat().st_dev
     refused = ("rename", drive) in _said
@@ -132,7 +132,9 @@ def _rename(source: Path, target: Path) -> None:
             if error.errno not in UNSUPPORTED:
                 raise
             if wait is None or refused or not isinstance(error, PermissionError):
-                _say_once("rename", source.parent, f"does not rename ({error.strerror}); copies are made instead")
+                _say_once(
+                    "rename", source.parent, f"does not rename ({error.strerror}); checkpoints are copied instead"
+                )
                 raise
         time.sleep(wait)
 

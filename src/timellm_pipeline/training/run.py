@@ -165,7 +165,7 @@ def _train_to_the_end(
         loop.restore(checkpoint, drift)
         log.info("going on from step %s", f"{checkpoint.step:,}")
     log.info("checkpoints, best model and the live history.csv: %s", run.folder)
-    log.info("to watch it: python -m timellm_pipeline watch --root %s", run.folder.parent)
+    log.info('to watch it: python -m timellm_pipeline watch --root "%s"', run.folder.parent)
     stop_reason, steps_run = loop.run()
     state = loop.state
     if state.best_step is None or loop.history is None:
