@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -28,15 +27,10 @@ from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.compute import Compute, resolve_compute
 from timellm_pipeline.model.memory import CONTEXT, GIB, BackboneSizes, needed_gib
 from timellm_pipeline.parameters import BackboneParams, Parameters, parse_parameters
-from timellm_pipeline.series.borders import split_borders
-from timellm_pipeline.series.identity import data_identity
-from timellm_pipeline.series.plan import plan_run
-from timellm_pipeline.series.scaling import fit_scaler, scale_series
 from timellm_pipeline.series.synthetic import synthetic_series
-from timellm_pipeline.series.validation import validate_series
-from timellm_pipeline.series.windows import build_window_index, used_channels
 from timellm_pipeline.training.checkpoint import CheckpointStore
-from timellm_pipeline.training.run import TrainingInputs, train_model
+from timellm_pipeline.training.preparation import TrainingInputs
+from timellm_pipeline.training.run import train_model
 
 LLAMA = {"hidden_size": 4096, "intermediate_size": 14_336, "num_attention_heads": 32, "num_key_value_heads": 8}
 TINY = {"hidden_size": 128, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
@@ -145,16 +139,7 @@ def small_training(backbone: BackboneParams, precision: str) -> tuple[TrainingIn
     raw = synthetic_series(num_rows=3_000)
     raw["date"] = raw["date"].astype(str)
     raw.attrs = {"path": "synthetic.csv", "sha256": "0" * 64}
-    window, evaluation = parameters.window, parameters.evaluation
-    series = validate_series(raw, parameters.data, window)
-    channels = used_channels([name for name in series.columns if name != "date"], window)
-    borders = split_borders(len(series), parameters.split, window, frequency=series.attrs["frequency"])
-    data_id = data_identity(series, borders, window, evaluation)
-    scaler = fit_scaler(series, channels, borders, data_id)
-    index: pd.DataFrame = build_window_index(channels, borders, window, evaluation, data_id)
-    counts = {name: int((index["split"] == name).sum()) for name in ("train", "validation", "test")}
-    plan = plan_run(counts, len(channels), borders, window, parameters.training, evaluation, data_id)
-    return TrainingInputs(scale_series(series, scaler), scaler, index, plan), parameters
+    return TrainingInputs.of(raw, parameters), parameters
 
 
 def check_resume(backbone: BackboneParams, precision: str, folder: Path) -> bool:

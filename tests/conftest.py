@@ -16,13 +16,7 @@ import pandas as pd
 import pytest
 
 from timellm_pipeline.parameters import Parameters, parse_parameters
-from timellm_pipeline.series.borders import split_borders
-from timellm_pipeline.series.identity import data_identity
-from timellm_pipeline.series.plan import plan_run
-from timellm_pipeline.series.scaling import fit_scaler, scale_series
 from timellm_pipeline.series.synthetic import synthetic_series
-from timellm_pipeline.series.validation import validate_series
-from timellm_pipeline.series.windows import build_window_index, used_channels
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("llama", "gpt2", "bert")
@@ -118,18 +112,9 @@ def small_parameters(backbone: Path | str = "none", **groups: dict[str, Any]) ->
 
 def make_inputs(raw: pd.DataFrame, parameters: Parameters) -> Any:
     """What the data pipeline would hand to training."""
-    from timellm_pipeline.training.run import TrainingInputs
+    from timellm_pipeline.training.preparation import TrainingInputs
 
-    window, evaluation = parameters.window, parameters.evaluation
-    series = validate_series(raw, parameters.data, window)
-    channels = used_channels([name for name in series.columns if name != "date"], window)
-    borders = split_borders(len(series), parameters.split, window, frequency=series.attrs["frequency"])
-    data_id = data_identity(series, borders, window, evaluation)
-    scaler = fit_scaler(series, channels, borders, data_id)
-    index = build_window_index(channels, borders, window, evaluation, data_id, series.attrs.get("gaps"))
-    counts = {name: int((index["split"] == name).sum()) for name in ("train", "validation", "test")}
-    plan = plan_run(counts, len(channels), borders, window, parameters.training, evaluation, data_id)
-    return TrainingInputs(scale_series(series, scaler), scaler, index, plan)
+    return TrainingInputs.of(raw, parameters)
 
 
 def random_windows(num_windows: int, seq_len: int, seed: int = 0) -> np.ndarray:

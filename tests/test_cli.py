@@ -109,11 +109,14 @@ def test_the_line_for_cron_retrains_once_at_a_time_and_tells_a_refusal(tmp_path:
     assert cron("gates.seasonal_naive=true") == 3, "ten steps do not beat seasonal naive: refused"
     assert "the candidate was refused" in (tmp_path / "retrain.log").read_text(encoding="utf-8")
     assert cron("gates.seasonal_naive=false,training.max_steps=11") == 0
-    held = subprocess.Popen(["flock", str(tmp_path / "retrain.lock"), "sleep", "5"])
+    lock = str(tmp_path / "retrain.lock")
+    held = subprocess.Popen(["flock", lock, "sleep", "300"], start_new_session=True)
     try:
-        time.sleep(0.5)
+        while subprocess.run(["flock", "-n", lock, "true"], check=False).returncode == 0:
+            time.sleep(0.01)
         assert cron("gates.seasonal_naive=false") == 1, "another one holds the lock"
     finally:
+        os.killpg(held.pid, signal.SIGKILL)
         held.wait()
 
 

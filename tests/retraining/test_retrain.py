@@ -173,6 +173,16 @@ def test_old_versions_go_and_the_champions_stay(workplace: Workplace) -> None:
     assert workplace.registry.rollback() == ("v5", "v4")
 
 
+def test_checkpoints_stay_as_long_as_a_version_of_their_training_does(workplace: Workplace) -> None:
+    """A training that was promoted, and forced again and refused, is still the champion's."""
+    workplace.registry = Registry(workplace.root / "models", keep_versions=1)
+    first = workplace.retrain(cut(500))
+    again = workplace.retrain(cut(500), training={"force": True}, gates={"mase": 0.01})
+    assert (first["decision"], again["decision"]) == ("promoted", "refused")
+    assert first["candidate"]["training_id"] == again["candidate"]["training_id"]
+    assert (workplace.root / "checkpoints" / first["candidate"]["training_id"] / "finished.json").exists()
+
+
 def test_a_retraining_that_was_cut_off_goes_on(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spot machines are taken away in the middle of the night's job."""
     whole = loop_module.TrainingLoop._after_update

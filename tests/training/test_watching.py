@@ -25,7 +25,8 @@ def begun(root: Path, name: str, rows: str, age: float = 0, **facts: object) -> 
     (folder / "step-000000200").mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     (folder / "history.csv").write_text(HEADER + rows, encoding="utf-8")
-    os.utime(folder / "history.csv", (time.time() - age, time.time() - age))
+    for written in ("run.json", "history.csv"):
+        os.utime(folder / written, (time.time() - age, time.time() - age))
     return folder
 
 
@@ -60,6 +61,22 @@ def test_a_run_without_a_step_or_with_a_torn_record_is_still_shown(tmp_path: Pat
     (folder / "run.json").write_text('{"max_st', encoding="utf-8")
     line = look_at(tmp_path).line()
     assert "step 300 ·" in line and "left" not in line, "nothing is guessed"
+
+
+def test_a_line_that_is_just_being_written_is_left_for_the_next_look(tmp_path: Path) -> None:
+    """The live file is rewritten in place; half a row would be read as a whole one with wrong numbers."""
+    folder = begun(tmp_path, "abc", ROWS + "400,2,0.5,,0.0", max_steps=1_500)
+    assert "step 300/1,500" in look_at(tmp_path).line()
+    (folder / "history.csv").write_text("", encoding="utf-8")
+    assert "no step yet" in look_at(tmp_path).line()
+
+
+def test_a_training_that_has_only_just_begun_is_the_newest(tmp_path: Path) -> None:
+    """It has no history while the backbone is loaded; the finished one beside it must not be shown in its place."""
+    begun(tmp_path, "old", ROWS, age=500)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/run.json").write_text("{}", encoding="utf-8")
+    assert look_at(tmp_path).folder.name == "new" and "no step yet" in look_at(tmp_path).line()
 
 
 def test_a_real_training_is_shown_to_its_end(raw_series: pd.DataFrame, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Nothing is substituted. A backbone that is missing, unpinned, too short or incom
 do. No remote code is run and nothing is unpickled: weights come from safetensors files alone.
 """
 
+import gc
 import json
 import os
 import re
@@ -81,10 +82,12 @@ class BackboneSource:
         """
         if params.name == "none":
             return LoadedBackbone(None, None)
+        import torch
         from transformers import AutoModel, AutoTokenizer
 
         from timellm_pipeline.model.quantized import loading_arguments
 
+        gc.collect()  # a backbone that was let go of holds itself in a cycle, and its memory until it is collected
         how = loading_arguments(params, compute)
         place, config = self._open(params)
         with _quiet_transformers():
@@ -99,6 +102,8 @@ class BackboneSource:
                     **how,
                     **place,
                 )
+            except (torch.OutOfMemoryError, MemoryError):
+                raise  # no fault of the files
             except Exception as error:  # hub, tokenizer and safetensors each raise errors of their own
                 raise _not_loaded(params, error) from error
         _refuse_incomplete(params, report)

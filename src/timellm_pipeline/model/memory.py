@@ -2,7 +2,8 @@
 
 Counted: the frozen weights, the trained ones with gradient and Adam's two moments in float32, the prompt's keys and
 values, and what the pass over the patches keeps for its backward. Allowed for: the CUDA context, and a tenth of the
-GPU that fragments. `benchmarks/gpu_check.py` sets it beside what a GPU really takes.
+GPU for what fragments and for grouped keys and values, which a GPU copies for each head (0.2 GiB at 32 layers).
+`benchmarks/gpu_check.py` sets it beside what a GPU really takes.
 """
 
 from dataclasses import dataclass

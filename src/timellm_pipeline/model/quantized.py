@@ -28,7 +28,7 @@ def refuse_quantization(params: BackboneParams, compute: Compute) -> None:
         raise BackboneError(
             f"{params.quantization} weights need a GPU; this machine computes on its {compute.device.type.upper()}",
             where="backbone.quantization",
-            do="set backbone.quantization to none (with fewer backbone.layers if memory is short), or use a GPU",
+            do="use a GPU, or train with backbone.quantization none (and fewer backbone.layers if memory is short)",
         )
     if importlib.util.find_spec("bitsandbytes") is None:
         raise BackboneError(

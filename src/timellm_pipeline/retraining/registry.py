@@ -8,7 +8,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +16,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from timellm_pipeline.errors import ModelError, TrainingError
+from timellm_pipeline.errors import CheckpointError, ModelError, TrainingError
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.training.checkpoint import CheckpointStore
-from timellm_pipeline.training.files import move, remove_folder, write_whole
+from timellm_pipeline.training.files import alone_in, move, remove_folder, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,10 @@ class Registry:
         return {*self.champions()[-2:], *([now["version"]] if now else [])}
 
     def prune(self, store: CheckpointStore) -> None:
-        """Remove model versions beyond `keep_versions`, and the checkpoints of finished trainings that were theirs."""
+        """Remove model versions beyond `keep_versions`, and the checkpoints of finished trainings that no version has.
+
+        Only trainings that are in the decisions are looked at, and none that another process is in.
+        """
         if self.keep_versions is None:
             return
         protected, models = self.protected(), self.root / MODELS
@@ -101,11 +104,15 @@ class Registry:
         kept = {*versions[: self.keep_versions], *(version for version in versions if version in protected)}
         for version in set(versions) - kept:
             remove_folder(models / version)
-        trainings = {one["training_id"]: one["version"] in kept for one in self.decisions() if one.get("training_id")}
-        for training_id, needed in trainings.items():
+        ours = {one["training_id"] for one in self.decisions() if one.get("training_id")}
+        for training_id in ours - {self.model(version).config.training_id for version in kept}:
             run = store.run(training_id)
-            if not needed and run.finished() is not None:
-                remove_folder(run.folder)
+            if run.finished() is None:
+                continue
+            with suppress(CheckpointError), alone_in(run.folder):
+                for checkpoint in run.folder.glob("step-*"):
+                    remove_folder(checkpoint)
+            remove_folder(run.folder)
 
     def rollback(self) -> tuple[str, str]:
         """Make the champion before this one champion again. Returns (from, to).

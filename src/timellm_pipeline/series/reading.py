@@ -127,19 +127,20 @@ def _encoding(content: bytes, path: str) -> str:
 
 
 def _chinese(content: bytes) -> bool:
-    """Whether text that is no UTF-8 looks Chinese: all pairs of GB2312, or mostly pairs of its everyday characters.
+    """Whether text that is no UTF-8 looks Chinese: pairs of GB2312, and everyday ones among them or most of them.
 
     A rare character's second byte may look like a Latin letter's; an accented small letter begins no everyday one.
     """
     runs = HIGH_RUN.findall(content)
     high = sum(map(len, runs))
-    if 2 * sum(len(CHINESE_PAIR.findall(run)) for run in runs) == high:
+    everyday = sum(len(EVERYDAY_PAIR.findall(run)) for run in runs)
+    if everyday and 2 * sum(len(CHINESE_PAIR.findall(run)) for run in runs) == high:
         return True
     try:
         content.decode("gb18030")
     except UnicodeDecodeError:
         return False
-    return 4 * sum(len(EVERYDAY_PAIR.findall(run)) for run in runs) > high
+    return 4 * everyday > high
 
 
 def _unzip(file: RawFile) -> bytes:

@@ -89,6 +89,9 @@ def remove_folder(path: Path) -> bool:
         except OSError:
             doomed = path
     try:
+        if doomed.name.startswith("."):  # a mounted drive may keep what is deleted, and count it: let it keep nothing
+            for file in (path for path in doomed.rglob("*") if path.is_file()):
+                os.truncate(file, 0)
         shutil.rmtree(doomed)
     except OSError as error:
         log.warning("%s could not be removed now (%s)", path, error)

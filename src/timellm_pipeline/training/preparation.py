@@ -14,10 +14,12 @@ from timellm_pipeline.model.prompt import describe_scaled
 from timellm_pipeline.model.quantized import refuse_quantization
 from timellm_pipeline.model.saved import WEIGHTS, ModelConfig, SavedModel
 from timellm_pipeline.parameters import Parameters
-from timellm_pipeline.series.identity import digest_of
-from timellm_pipeline.series.plan import RunPlan
-from timellm_pipeline.series.scaling import Scaler
-from timellm_pipeline.series.windows import refuse_mixed_data
+from timellm_pipeline.series.borders import split_borders
+from timellm_pipeline.series.identity import data_identity, digest_of
+from timellm_pipeline.series.plan import RunPlan, plan_run
+from timellm_pipeline.series.scaling import Scaler, fit_scaler, scale_series
+from timellm_pipeline.series.validation import validate_series
+from timellm_pipeline.series.windows import build_window_index, refuse_mixed_data, used_channels
 from timellm_pipeline.training.checkpoint import CheckpointStore, RunFolder
 from timellm_pipeline.training.identity import content_facts, training_facts
 
@@ -32,6 +34,20 @@ class TrainingInputs:
     scaler: Scaler
     window_index: pd.DataFrame
     plan: RunPlan
+
+    @classmethod
+    def of(cls, raw: pd.DataFrame, parameters: Parameters) -> "TrainingInputs":
+        """What the data pipeline makes of a table, without Kedro. Raises UserError for a table that cannot be used."""
+        window, evaluation = parameters.window, parameters.evaluation
+        series = validate_series(raw, parameters.data, window)
+        channels = used_channels([name for name in series.columns if name != "date"], window)
+        borders = split_borders(len(series), parameters.split, window, frequency=series.attrs["frequency"])
+        data_id = data_identity(series, borders, window, evaluation)
+        scaler = fit_scaler(series, channels, borders, data_id)
+        index = build_window_index(channels, borders, window, evaluation, data_id, series.attrs.get("gaps"))
+        counts = {name: int((index["split"] == name).sum()) for name in ("train", "validation", "test")}
+        plan = plan_run(counts, len(channels), borders, window, parameters.training, evaluation, data_id)
+        return cls(scale_series(series, scaler), scaler, index, plan)
 
     @property
     def seen_until(self) -> str:

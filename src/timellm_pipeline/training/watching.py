@@ -12,7 +12,8 @@ import pandas as pd
 from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.evaluation.plots import plot_history
 from timellm_pipeline.series.plan import in_words
-from timellm_pipeline.training.history import read_history
+from timellm_pipeline.training.files import write_whole
+from timellm_pipeline.training.history import HEADER, read_history
 
 RECENT = 20  # rows whose median is the speed
 
@@ -92,7 +93,8 @@ def look_at(root: Path, training_id: str | None = None) -> Look:
 
     Raises CheckpointError when there is none.
     """
-    runs = [path.parent for path in root.glob(f"{training_id or ''}*/history.csv")]
+    runs = {path.parent: _newest(path.parent) for path in root.glob(f"{training_id or ''}*/run.json")}
+    runs = {folder: time_ for folder, time_ in runs.items() if not folder.name.startswith(".")}
     if not runs:
         wanted = f"a training {training_id}" if training_id else "no training"
         raise CheckpointError(
@@ -100,13 +102,13 @@ def look_at(root: Path, training_id: str | None = None) -> Look:
             where=str(root),
             do="give the folder that `kedro run` names when training begins: --root PATH",
         )
-    folder = max(runs, key=lambda path: (path / "history.csv").stat().st_mtime)
+    folder = max(runs, key=lambda folder: runs[folder])
     facts = _read(folder / "run.json") or {}
     return Look(
         folder=folder,
-        history=read_history((folder / "history.csv").read_text(encoding="utf-8")),
+        history=read_history(_whole_lines(folder / "history.csv")),
         max_steps=facts.get("max_steps"),
-        age=max(time.time() - (folder / "history.csv").stat().st_mtime, 0),
+        age=max(time.time() - runs[folder], 0),
         checkpoints=sorted(int(path.name.removeprefix("step-")) for path in folder.glob("step-*")),
         finished=_read(folder / "finished.json"),
     )
@@ -118,10 +120,19 @@ def write_page(look: Look, path: Path, refresh: int) -> None:
     now = datetime.now().strftime("%H:%M:%S")
     body = look.figure().to_html(include_plotlyjs=True, full_html=False)
     head = f'<!doctype html><meta charset="utf-8">{again}<title>step {look.step:,}</title>'
-    partial = path.with_name(f".{path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(f"{head}{body}<p>{now} · {look.folder}", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, f"{head}{body}<p>{now} · {look.folder}".encode())
+
+
+def _newest(folder: Path) -> float:
+    """When the run was begun, gone on with, or last wrote a row."""
+    return max(path.stat().st_mtime for path in (folder / "run.json", folder / "history.csv") if path.exists())
+
+
+def _whole_lines(path: Path) -> str:
+    """The history without a line that is just being written."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return text[: text.rfind("\n") + 1] or HEADER
 
 
 def _read(path: Path) -> dict[str, Any] | None:
