@@ -174,3 +174,11 @@ def test_a_value_too_far_off_to_be_scaled_is_named(tmp_path: Path) -> None:
     with pytest.raises(SeriesError, match=r"1e\+300 is too far") as caught:
         scale_series(series, fit_scaler(series, ["HUFL", "OT"], borders, "x"))
     assert "2020-01-01 10:00:00, column `HUFL`" in caught.value.where
+
+
+def test_a_gap_in_a_file_out_of_order_is_named_by_the_files_own_line(tmp_path: Path) -> None:
+    """The line in the sorted rows is one that nobody can look up."""
+    newest_first = [HEADER, *[row for row in reversed(ROWS) if "05:00" not in row]]
+    error = refusal(tmp_path / "series.csv", newest_first)
+    assert "2020-01-01 06:00:00 comes 0 days 02:00:00 after 2020-01-01 04:00:00" in error.what
+    assert error.where.endswith(f"line {newest_first.index(next(row for row in ROWS if '06:00' in row)) + 1}")

@@ -21,7 +21,7 @@ WORDS = {
 
 
 def find_frequency(dates: pd.Series, file: str, gaps_allowed: bool) -> str:
-    """The pandas alias of the series' one frequency. `dates` are in order, none stands twice.
+    """The pandas alias of the series' one frequency. `dates` are in order, none stands twice, numbered as in the file.
 
     Raises SeriesError at the first stamp that breaks it: a missing one, unless gaps are allowed, or one between two.
     """
@@ -52,7 +52,7 @@ def find_frequency(dates: pd.Series, file: str, gaps_allowed: bool) -> str:
     raise SeriesError(
         f"{dates.iloc[row]} comes {dates.iloc[row] - dates.iloc[row - 1]} after {dates.iloc[row - 1]}, where the step "
         f"is {usual}; there are {uneven.size} such places",
-        where=f"{file}, line {row + 2}",  # counted from 1, the header first
+        where=f"{file}, line {int(dates.index[row]) + 2}",  # counted from 1, the header first
         do="fill or cut the missing rows, so that time stamps are evenly spaced"
         + ("" if gaps_allowed else ", or set data.gaps to interpolate or drop_windows"),
     )

@@ -54,6 +54,7 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
     values = _numbers(raw[channels], file, may_be_missing=data.gaps != "error")
     series = _in_order(pd.DataFrame({"date": dates.to_numpy(), **values}), file)
     frequency = find_frequency(series["date"], file, gaps_allowed=data.gaps != "error")
+    series = series.reset_index(drop=True)
     series.attrs = {"frequency": frequency, "file": file, "sha256": raw.attrs.get("sha256")}
     if data.gaps != "error":
         series = fill_gaps(series, frequency, data.gaps)
@@ -101,7 +102,7 @@ def _parse_dates(raw: pd.DataFrame, data: DataParams, file: str) -> pd.Series:
 
 
 def _in_order(series: pd.DataFrame, file: str) -> pd.DataFrame:
-    """The rows in the order of time. Raises SeriesError for a time stamp that stands twice."""
+    """The rows in the order of time, numbered as in the file. Raises SeriesError for a time stamp that stands twice."""
     dates = series["date"]
     twice = dates.duplicated()
     if twice.any():
@@ -117,7 +118,7 @@ def _in_order(series: pd.DataFrame, file: str) -> pd.DataFrame:
         return series
     backwards = int(np.flatnonzero(dates.diff() < pd.Timedelta(0))[0])
     log.warning("%s: rows are not in the order of time (line %s for one); they are sorted", file, _line(backwards))
-    return series.sort_values("date", ignore_index=True)
+    return series.sort_values("date")
 
 
 def _numbers(table: pd.DataFrame, file: str, may_be_missing: bool) -> dict[str, np.ndarray]:
