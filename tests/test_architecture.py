@@ -10,7 +10,18 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "src/timellm_pipeline"
-ROOMS = ["errors", "parameters", "series", "model", "evaluation", "training", "retraining", "datasets", "pipelines"]
+ROOMS = [
+    "errors",
+    "files",
+    "parameters",
+    "series",
+    "model",
+    "evaluation",
+    "training",
+    "retraining",
+    "datasets",
+    "pipelines",
+]
 LIBRARY = ROOMS[: ROOMS.index("datasets")]
 LONGEST = 320
 

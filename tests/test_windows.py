@@ -21,14 +21,13 @@ from kedro.io import Version
 
 import timellm_pipeline
 from conftest import ROOT
-from timellm_pipeline import cli
+from timellm_pipeline import cli, files
 from timellm_pipeline.datasets import WholeJSONDataset
 from timellm_pipeline.errors import BackboneError, SeriesError, find_user_error
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.parameters import BackboneParams, DataParams
 from timellm_pipeline.series.reading import RawFile, read_table
 from timellm_pipeline.series.synthetic import synthetic_series
-from timellm_pipeline.training import files
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.identity import source_digest
 from timellm_pipeline.training.loop import TrainingLoop

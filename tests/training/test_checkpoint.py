@@ -15,9 +15,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from timellm_pipeline import files
 from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.series.identity import digest_of_file
-from timellm_pipeline.training import files
 from timellm_pipeline.training.checkpoint import CheckpointStore, RunFolder
 
 # Everything that changes the disk while a checkpoint is written, by where the program looks it up.
@@ -266,7 +266,7 @@ def test_passed_over_checkpoints_do_not_push_whole_ones_out(run: RunFolder) -> N
 
 def test_a_second_process_in_one_folder_is_refused_and_the_first_ones_death_frees_it(tmp_path: Path) -> None:
     """Two processes of one training would prune each other's checkpoints."""
-    hold = "import sys, time; from pathlib import Path; from timellm_pipeline.training.files import alone_in\n"
+    hold = "import sys, time; from pathlib import Path; from timellm_pipeline.files import alone_in\n"
     hold += "with alone_in(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None and other.stdout.readline() == "in\n"

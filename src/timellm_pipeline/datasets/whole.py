@@ -15,7 +15,7 @@ import pandas as pd
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview, PlotlyPreview, TablePreview
 
-from timellm_pipeline.training.files import move, remove_folder, sync_file, sync_folder, write_whole
+from timellm_pipeline.files import move, remove_folder, sync_file, sync_folder, write_whole
 
 log = logging.getLogger(__name__)
 

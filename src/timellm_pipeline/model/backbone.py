@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from timellm_pipeline.errors import BackboneError
+from timellm_pipeline.files import write_whole
 from timellm_pipeline.model import smollm2
 from timellm_pipeline.parameters import BackboneParams
 from timellm_pipeline.series.identity import digest_of_file
@@ -159,9 +160,7 @@ class BackboneSource:
         if key not in known:
             known[key] = digest_of_file(path)
             self.cache.mkdir(parents=True, exist_ok=True)
-            partial = known_file.with_name(f".digests-{os.getpid()}.json")
-            partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
-            partial.replace(known_file)
+            write_whole(known_file, json.dumps(known, indent=1).encode())
         return known[key]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from timellm_pipeline.errors import BackboneError
+from timellm_pipeline.files import move
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def unpack(cache: Path, gguf: Path, digest: str) -> Path:
             partial = folder.with_name(f".{folder.name}-{os.getpid()}")
             shutil.rmtree(partial, ignore_errors=True)
             _convert(gguf, partial)
-            partial.replace(folder)
+            move(partial, folder)
     return folder
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from timellm_pipeline.errors import BackboneError, ModelError, PromptError
+from timellm_pipeline.files import move
 from timellm_pipeline.model.backbone import BackboneSource, LoadedBackbone
 from timellm_pipeline.model.compute import Compute, Precision, compute_as_trained, resolve_compute
 from timellm_pipeline.model.future import forecast_frame
@@ -144,7 +145,7 @@ class TimeLLM(nn.Module):
         final = Path(folder)
         partial = final.with_name(f".partial-{final.name}")
         TrainedModel(saved.config, weights, saved.scaler, saved.intervals()).write(partial)
-        partial.rename(final)
+        move(partial, final)
 
     def forecast(
         self, frame: "pd.DataFrame", origins: int = 1, levels: Iterable[int] = (80, 95), batch_size: int = 64

@@ -17,9 +17,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from timellm_pipeline.errors import CheckpointError, ModelError, TrainingError
+from timellm_pipeline.files import alone_in, move, remove_folder, write_whole
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.training.checkpoint import CheckpointStore
-from timellm_pipeline.training.files import alone_in, move, remove_folder, write_whole
 
 log = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.files import publish_folder, remove_folder, sync_file, sync_folder, write_whole
 from timellm_pipeline.model.intervals import HalfWidths
 from timellm_pipeline.model.saved import INTERVALS, intervals_as_bytes
 from timellm_pipeline.series.identity import digest_of_file
-from timellm_pipeline.training.files import publish_folder, remove_folder, sync_file, sync_folder, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,6 +13,7 @@ import torch
 
 from timellm_pipeline.errors import CheckpointError, TrainingError
 from timellm_pipeline.evaluation.forecasting import calibrate
+from timellm_pipeline.files import alone_in
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.model.sizes import count_parameters, trainable_count
@@ -21,7 +22,6 @@ from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.windows import windows_of
 from timellm_pipeline.training.checkpoint import LEAST_KEPT, Checkpoint, CheckpointStore
-from timellm_pipeline.training.files import alone_in
 from timellm_pipeline.training.history import read_history
 from timellm_pipeline.training.identity import differences
 from timellm_pipeline.training.loop import TrainingLoop

@@ -11,8 +11,8 @@ import pandas as pd
 
 from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.evaluation.plots import plot_history
+from timellm_pipeline.files import write_whole
 from timellm_pipeline.series.plan import in_words
-from timellm_pipeline.training.files import write_whole
 from timellm_pipeline.training.history import HEADER, read_history
 
 RECENT = 20  # rows whose median is the speed
