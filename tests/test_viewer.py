@@ -62,7 +62,7 @@ def test_the_page_shows_the_lineage_and_a_picture(viewer: str) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
+    if not (chromium and driver):  # no package of pip brings a browser; CI installs it from the system's packages
         pytest.skip("chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium

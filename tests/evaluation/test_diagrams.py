@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT, make_inputs, small_parameters
 from timellm_pipeline.evaluation import diagrams
 from timellm_pipeline.evaluation.future_plot import backtest_table, plot_future
+from timellm_pipeline.evaluation.plots import plot_history
 from timellm_pipeline.series.borders import split_borders
 from timellm_pipeline.series.plan import EXPLANATIONS, in_words, plan_markdown
 from timellm_pipeline.series.validation import validate_series
@@ -78,3 +79,9 @@ def test_a_backtest_is_measured_on_rows_that_have_come(raw_series: pd.DataFrame)
     figure = plot_future(table, series)
     assert [line.name for line in figure.data] == ["seen", "seasonal naive", "Time-LLM"]
     np.testing.assert_allclose(figure.data[1].y, series["OT"].iloc[-28:-24].to_numpy(), atol=1e-6)
+
+
+def test_a_history_whose_error_is_nought_is_drawn() -> None:
+    """A constant series is forecast without an error, and nought has no logarithm: no training may end in that."""
+    history = pd.DataFrame({"step": [1, 2], "loss": [0.1, 0.0], "validation_mse": [0.1, 0.0]})
+    assert len(plot_history(history).data) == 2

@@ -12,6 +12,7 @@ import pytest
 
 from conftest import make_inputs, small_parameters
 from timellm_pipeline.errors import ModelError, TrainingError
+from timellm_pipeline.files import alone_in
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.retraining import gates as gates_module
 from timellm_pipeline.retraining.registry import Registry
@@ -171,6 +172,20 @@ def test_old_versions_go_and_the_champions_stay(workplace: Workplace) -> None:
     runs = {path.name for path in (workplace.root / "checkpoints").iterdir()}
     assert runs == {report["candidate"]["training_id"] for report in reports[3:]}
     assert workplace.registry.rollback() == ("v5", "v4")
+
+
+def test_checkpoints_that_another_process_is_in_are_left_alone(workplace: Workplace) -> None:
+    """Somebody may be training that very training again."""
+    first = workplace.retrain(cut(500))
+    for rows in (548, 596, 644):
+        workplace.retrain(cut(rows))
+    store = CheckpointStore(workplace.root / "checkpoints")
+    run, pruning = store.run(first["candidate"]["training_id"]), Registry(workplace.registry.root, keep_versions=1)
+    with alone_in(run.folder):
+        pruning.prune(store)
+        assert run.finished() is not None and run.newest() is not None
+    pruning.prune(store)
+    assert not run.folder.exists()
 
 
 def test_checkpoints_stay_as_long_as_a_version_of_their_training_does(workplace: Workplace) -> None:

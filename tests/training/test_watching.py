@@ -49,7 +49,7 @@ def test_the_newest_run_is_shown_unless_one_is_named(tmp_path: Path) -> None:
     begun(tmp_path, "def", ROWS, age=5)
     assert look_at(tmp_path).folder.name == "def"
     assert look_at(tmp_path, "ab").folder.name == "abc"
-    with pytest.raises(CheckpointError, match="no sign of a training xyz"):
+    with pytest.raises(CheckpointError, match="there is no training xyz in this folder"):
         look_at(tmp_path, "xyz")
 
 

@@ -22,7 +22,7 @@ def plot_history(history: pd.DataFrame) -> go.Figure:
     validated = history.dropna(subset="validation_mse")
     steps, errors = validated["step"].tolist(), validated["validation_mse"].tolist()
     figure.add_scatter(x=steps, y=errors, name="validation MSE", mode="lines+markers", line_color=COLORS["timellm"])
-    if errors:
+    if errors and min(errors) > 0:
         best = errors.index(min(errors))
         # An annotation on a logarithmic axis is placed by the logarithm.
         where = {"x": steps[best], "y": math.log10(errors[best]), "ax": 0, "ay": -36, "xanchor": "right"}

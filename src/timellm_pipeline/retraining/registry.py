@@ -105,14 +105,17 @@ class Registry:
         for version in set(versions) - kept:
             remove_folder(models / version)
         ours = {one["training_id"] for one in self.decisions() if one.get("training_id")}
-        for training_id in ours - {self.model(version).config.training_id for version in kept}:
-            run = store.run(training_id)
+        try:
+            needed = {self.model(version).config.training_id for version in kept}
+        except ModelError as error:  # whose checkpoints those are cannot be told
+            log.warning("no checkpoints are pruned: %s", error.what)
+            return
+        for run in map(store.run, ours - needed):
             if run.finished() is None:
                 continue
             with suppress(CheckpointError), alone_in(run.folder):
-                for checkpoint in run.folder.glob("step-*"):
-                    remove_folder(checkpoint)
-            remove_folder(run.folder)
+                if run.finished() is not None:  # still, now that nobody else is in there
+                    remove_folder(run.folder)
 
     def rollback(self) -> tuple[str, str]:
         """Make the champion before this one champion again. Returns (from, to).

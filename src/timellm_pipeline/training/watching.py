@@ -89,16 +89,15 @@ class Look:
 
 
 def look_at(root: Path, training_id: str | None = None) -> Look:
-    """The run of that training id (its first digits will do), or the one whose history is newest.
+    """The run of that training id (its first digits will do), or the one that was begun or wrote last.
 
     Raises CheckpointError when there is none.
     """
     runs = {path.parent: _newest(path.parent) for path in root.glob(f"{training_id or ''}*/run.json")}
     runs = {folder: time_ for folder, time_ in runs.items() if not folder.name.startswith(".")}
     if not runs:
-        wanted = f"a training {training_id}" if training_id else "no training"
         raise CheckpointError(
-            f"there is {'no sign of ' + wanted if training_id else wanted} in this folder",
+            f"there is no training {training_id or ''}".rstrip() + " in this folder",
             where=str(root),
             do="give the folder that `kedro run` names when training begins: --root PATH",
         )
