@@ -79,11 +79,11 @@ def test_sigterm_saves_and_leaves_with_status_143_and_the_rerun_goes_on(tmp_path
     os.kill(process.pid, signal.SIGTERM)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 143
-    assert "stopped at step" in err and "goes on from there" in err and "Traceback" not in err
+    assert "stopped at step" in err and "resumes from there" in err and "Traceback" not in err
     (saved,) = histories[0].parent.glob("step-*")
     done = run("run", "--pipeline", "train", "--params", params)
     assert done.returncode == 0, done.stderr
-    assert f"going on from step {int(saved.name.removeprefix('step-'))}" in done.stdout
+    assert f"resuming from step {int(saved.name.removeprefix('step-'))}" in done.stdout
 
 
 @pytest.mark.long

@@ -1,23 +1,30 @@
-"""`kedro run` for people: a user's mistake is three lines and status 1, the traceback goes to the log file."""
+"""`kedro run` for people: an error that a user can fix is three lines and status 1. The log file has its traceback."""
 
 import io
 import logging
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
-from timellm_pipeline.errors import UserError, find_user_error
+from timellm_pipeline.diagnosis import diagnose
 
 log = logging.getLogger(__name__)
 
 
 class PoliteCommand(click.Command):
-    """Runs a command and turns what a user can mend into a message, and a signal into its exit status."""
+    """Runs a command and turns what a user can fix into three lines, and a signal into its exit status."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the command line; `--params` and `--config` hold YAML."""
+        with three_lines():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -30,24 +37,36 @@ class PoliteCommand(click.Command):
         for handler in logging.getLogger().handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(quiet)
-        try:
+        with three_lines():
             return super().invoke(ctx)
-        except Exception as error:
-            _write_to_log_file(error)
-            mistake = find_user_error(error)
-            if mistake is None:
-                raise
-            _say(mistake)
-            sys.exit(mistake.status)
-        except BaseException as stopped:
-            if isinstance(stopped, KeyboardInterrupt):  # a second Ctrl-C, or one outside training
-                sys.exit(130)
-            status = getattr(stopped, "status", None)  # training's own stop; torch stays unimported here
-            if status is None:
-                raise
-            log.warning("%s", stopped)
-            click.secho(str(stopped), fg="yellow", err=True)
-            sys.exit(status)
+
+
+@contextmanager
+def three_lines() -> Iterator[None]:
+    """Print what a user can fix and exit with its status. A bug keeps its traceback."""
+    try:
+        yield
+    except (click.UsageError, click.exceptions.Exit, click.Abort):  # click prints the usage, with status 2
+        raise
+    except Exception as error:
+        _write_to_log_file(error)
+        mistake = diagnose(error)
+        if mistake is None:
+            raise
+        what, *rest = mistake.lines()
+        _print(click.style(f"Error: {what}", fg="red"))
+        for line in rest:
+            _print(line)
+        sys.exit(mistake.status)
+    except BaseException as stopped:
+        if isinstance(stopped, KeyboardInterrupt):  # a second Ctrl-C, or one outside training
+            sys.exit(130)
+        status = getattr(stopped, "status", None)  # training's own stop; torch stays unimported here
+        if status is None:
+            raise
+        log.warning("%s", stopped)
+        _print(click.style(str(stopped), fg="yellow"))
+        sys.exit(status)
 
 
 class _HideKedrosPage(logging.Filter):
@@ -66,10 +85,11 @@ def _write_to_log_file(error: BaseException) -> None:
             handler.handle(record)
 
 
-def _say(mistake: UserError) -> None:
-    click.secho(f"Error: {mistake.what}", fg="red", err=True)
-    click.echo(f"  where: {mistake.where}", err=True)
-    click.echo(f"  do:    {mistake.do}", err=True)
+def _print(line: str) -> None:
+    try:
+        click.echo(line, err=True)
+    except OSError:  # the terminal is gone; the exit status is what is left to say
+        log.debug("the terminal is closed")
 
 
 run = PoliteCommand(

@@ -9,10 +9,13 @@ Set by environment variables: TIMELLM_CRON (default `0 3 * * 1`, Mondays at thre
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+
+from timellm_pipeline.errors import escape
 
 PROJECT = Path(os.environ.get("TIMELLM_PROJECT", Path.cwd()))
 
@@ -31,7 +34,7 @@ def retrain(context: dg.OpExecutionContext, config: RetrainConfig) -> dg.Output[
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 
-    from timellm_pipeline.errors import find_user_error
+    from timellm_pipeline.diagnosis import diagnose
 
     bootstrap_project(PROJECT)
     with KedroSession.create(PROJECT, env=config.env, runtime_params=config.params) as session:
@@ -39,9 +42,11 @@ def retrain(context: dg.OpExecutionContext, config: RetrainConfig) -> dg.Output[
         try:
             session.run(pipeline_names=["retrain"])
         except Exception as error:
-            mistake = find_user_error(error)
-            if mistake is None or mistake.status != 3:
+            mistake = diagnose(error)
+            if mistake is None:
                 raise
+            if mistake.status != 3:
+                raise dg.Failure("\n".join(mistake.lines())) from error
             context.log.warning("%s", mistake)
     report = catalog["retrain_report"].load()
     return dg.Output(report["decision"], metadata=report_metadata(report))
@@ -50,7 +55,10 @@ def retrain(context: dg.OpExecutionContext, config: RetrainConfig) -> dg.Output[
 def report_metadata(report: dict[str, Any]) -> dict[str, Any]:
     """What the run's page shows: the decision, the errors, the gates as a table."""
     marks = {True: "passed", False: "**refused**", None: "-"}
-    rows = [f"| {marks[of['passed']]} | {of['gate']} | {of['found']} | {of['limit']} |" for of in report["gates"]]
+    rows = [
+        f"| {marks[of['passed']]} | " + " | ".join(_cell(of[key]) for key in ("gate", "found", "limit")) + " |"
+        for of in report["gates"]
+    ]
     test = ((report["candidate"] or {}).get("test") or {}).items()
     return {
         "decision": report["decision"],
@@ -60,6 +68,11 @@ def report_metadata(report: dict[str, Any]) -> dict[str, Any]:
         **{f"test MSE {name}": float(of["mse"]) for name, of in test},
         "gates": dg.MetadataValue.md("\n".join(["| | gate | found | limit |", "|---|---|---|---|", *rows])),
     }
+
+
+def _cell(text: object) -> str:
+    """Text for a cell of a Markdown table: a channel's name cannot add a cell, a link or HTML."""
+    return re.sub(r"([\\`*_\[\]|<>])", r"\\\1", escape(text))
 
 
 @dg.job(tags={"device": "gpu"})

@@ -1,13 +1,17 @@
 """Errors for people: what is wrong, where, and what to do about it.
 
-Everything that a user can mend is raised as a `UserError`. The command line prints its three lines and leaves
-with status 1; the traceback goes to the log file. A mistake of our own stays an ordinary exception with its
-traceback, because there the reader is us.
+Everything that a user can fix is raised as a `UserError`. The command line prints its three lines and exits with
+status 1; the traceback goes to the log file. A bug in our code stays an ordinary exception with its traceback.
+`diagnosis.py` turns what the disk, the environment or Kedro raise into a `UserError`.
 """
+
+from unicodedata import category
+
+JOINERS = "\u200c\u200d"  # scripts such as Persian, and emoji, are written with them
 
 
 class UserError(Exception):
-    """Something the user can mend.
+    """Something the user can fix.
 
     Args:
         what: the fact, with the value that was found.
@@ -22,7 +26,20 @@ class UserError(Exception):
         self.what, self.where, self.do = what, where, do
 
     def __str__(self) -> str:
-        return f"{self.what}\n  where: {self.where}\n  do:    {self.do}"
+        return "\n".join(self.lines())
+
+    def lines(self) -> tuple[str, str, str]:
+        """Exactly three lines: names and values from files cannot add a line or a terminal code."""
+        what, where, do = (escape(part) for part in (self.what, self.where, self.do))
+        return what, f"  where: {where}", f"  do:    {do}"
+
+
+class EnvironmentalError(UserError):
+    """The disk, the memory, the configuration or the command line cannot do what is asked of it."""
+
+
+class StorageError(UserError):
+    """A result cannot be written, read or found."""
 
 
 class ParameterError(UserError):
@@ -46,11 +63,11 @@ class CheckpointError(UserError):
 
 
 class ModelError(UserError):
-    """A saved model is torn, foreign, or does not fit the data beside it."""
+    """A saved model is damaged, foreign, or does not fit the data beside it."""
 
 
 class TrainingError(UserError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class RefusedError(UserError):
@@ -64,5 +81,13 @@ def find_user_error(error: BaseException | None) -> UserError | None:
     while error is not None:
         if isinstance(error, UserError):
             return error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return None
+
+
+def escape(text: object) -> str:
+    """Text as one line that is safe to print: control, format and line-separator characters become `\\x1b`, `\\n`."""
+    return "".join(
+        one if one.isprintable() or one in JOINERS or category(one) == "Zs" else one.encode("unicode_escape").decode()
+        for one in str(text)
+    )

@@ -8,19 +8,23 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import Version
+from kedro.io import AbstractVersionedDataset, Version
 from kedro.pipeline import Pipeline
 from omegaconf import OmegaConf
 
+from timellm_pipeline.datasets.whole import WholeDataset
 from timellm_pipeline.errors import ParameterError, RefusedError, UserError
+from timellm_pipeline.logs import escape_in_all_handlers
 from timellm_pipeline.parameters import parse_parameters
-from timellm_pipeline.retraining.registry import read_pointer
+from timellm_pipeline.retraining.registry import Registry
+from timellm_pipeline.versions import newer_than
 
 log = logging.getLogger(__name__)
 
 LAUNCHERS = ("WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_MIXED_PRECISION")
 FROM_THE_MODEL = ("data", "split", "window", "prompt", "model", "backbone")
-PLACES = {"backbone.name", "backbone.revisions"}  # where a backbone lies may change; its identity is checked on load
+# Where a backbone lies may change: its identity is checked on load. How large a file may be depends on the machine.
+NOT_OF_THE_MODEL = {"backbone.name", "backbone.revisions", "data.max_gigabytes"}
 
 
 class LogFile:
@@ -28,15 +32,22 @@ class LogFile:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Attach the file once, however many sessions this process opens."""
+        """Attach the file once, however many sessions this process opens. Without it the run goes on."""
+        logging.raiseExceptions = False  # a full disk under the log file must not print tracebacks
+        escape_in_all_handlers()
         path = Path(context.project_path) / "logs" / "timellm.log"
         root = logging.getLogger()
         if any(getattr(handler, "baseFilename", None) == str(path) for handler in root.handlers):
             return
-        path.parent.mkdir(exist_ok=True)
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            log.warning("%s cannot be made (%s): there is no log file", path.parent, error.strerror)
+            return
         handler = RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3, encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         root.addHandler(handler)
+        escape_in_all_handlers()
 
 
 class ParametersFirst:
@@ -62,22 +73,46 @@ class ParametersFirst:
             refuse_contradictions(self._said, catalog["timellm_model"].load().config.model_dump(mode="json"))
 
 
-class ChampionFirst:
-    """`forecast` uses the champion where there is one, unless `--load-versions timellm_model:…` says otherwise."""
+class MonotoneVersionHook:
+    """A run's results are newer than those that are there, also when the clock was set back."""
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
-        """Pin the champion's version. Raises ModelError for a pointer that cannot be read."""
+        """Give every data set of the run the same later version, if its own would not be the newest."""
+        datasets = [catalog[name] for name in sorted(pipeline.datasets()) if name in catalog]
+        versioned = [one for one in datasets if isinstance(one, AbstractVersionedDataset) and one._version is not None]
+        newest = max((one.versions.newest() for one in versioned if isinstance(one, WholeDataset)), default="")
+        if not newest:
+            return
+        wanted = str(versioned[0].resolve_save_version())
+        later = newer_than(newest, wanted)
+        if later == wanted:
+            return
+        log.warning("the newest results are of %s, later than the clock says now: this run is %s", newest, later)
+        for dataset in versioned:
+            dataset._version = Version(dataset._version.load, later)
+
+
+class UseChampionHook:
+    """`forecast` uses the champion where there is one, unless `--load-versions timellm_model:…` names another."""
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
+        """Pin the champion's version. Raises ModelError when its folder is missing or damaged."""
         if "forecast" not in pipeline.all_outputs() or "timellm_model" in (run_params.get("load_versions") or {}):
             return
         dataset = catalog["timellm_model"]
-        pointer = read_pointer(Path(dataset._filepath).parent)
-        if pointer is not None:
-            log.info("forecasting with the champion, version %s since %s", pointer["version"], pointer["since"])
-            dataset._version = Version(pointer["version"], dataset._version.save)
+        registry = Registry(Path(dataset._filepath).parent)
+        champion = registry.champion()
+        if champion is None:
+            log.info("there is no champion: forecasting with the newest model")
+            return
+        registry.model(champion.version)
+        log.info("forecasting with the champion, version %s since %s", champion.version, champion.since)
+        dataset._version = Version(champion.version, dataset._version.save)
 
 
-class Decided:
+class ExitStatusHook:
     """A refused candidate ends the command with status 3, after its report has been saved."""
 
     @hook_impl
@@ -127,7 +162,7 @@ def refuse_contradictions(said: dict[str, dict[str, Any]], config: dict[str, Any
         f"{group}.{key} is {value!r} here and {config[group][key]!r} in the model"
         for group, values in said.items()
         for key, value in values.items()
-        if config[group][key] != value and f"{group}.{key}" not in PLACES
+        if config[group][key] != value and f"{group}.{key}" not in NOT_OF_THE_MODEL
     ]
     if wrong:
         raise ParameterError(

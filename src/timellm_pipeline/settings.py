@@ -2,9 +2,17 @@
 
 import warnings
 
-from timellm_pipeline.hooks import ChampionFirst, Decided, LogFile, OneProcess, ParametersFirst
+from timellm_pipeline.hooks import (
+    ExitStatusHook,
+    LogFile,
+    MonotoneVersionHook,
+    OneProcess,
+    ParametersFirst,
+    UseChampionHook,
+)
 
-HOOKS = (LogFile(), OneProcess(), ParametersFirst(), ChampionFirst(), Decided())
+# Kedro calls the hooks of one event last in, first out.
+HOOKS = (LogFile(), OneProcess(), ParametersFirst(), MonotoneVersionHook(), UseChampionHook(), ExitStatusHook())
 
 # Nothing is sent anywhere; the file .telemetry says the same to the command line's own hook.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)

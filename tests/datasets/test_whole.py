@@ -15,6 +15,11 @@ def dataset(kind: type, path: Path, save: str | None = None, load: str | None = 
     return kind(filepath=path.as_posix(), version=Version(load, save), **options)
 
 
+def day(number: int) -> str:
+    """A version of that day."""
+    return f"2026-01-0{number}T00.00.00.000Z"
+
+
 def frame() -> pd.DataFrame:
     made = pd.DataFrame({"a": [1, 2], "b": pd.Categorical(["x", "y"])})
     made.attrs = {"data_id": "abc"}
@@ -49,23 +54,23 @@ def test_a_torn_newest_version_is_named_and_passed_over(
 ) -> None:
     """Kedro takes whatever is newest; half a file would break every later run."""
     kind, name, data = CASES[case]
-    for version in ("2026-01-01", "2026-01-02"):
+    for version in (day(1), day(2)):
         dataset(kind, tmp_path / name, version).save(data)
-    newest = tmp_path / name / "2026-01-02" / name
+    newest = tmp_path / name / day(2) / name
     newest.write_bytes(newest.read_bytes()[:20])
     found = dataset(kind, tmp_path / name)
-    assert found.resolve_load_version() == "2026-01-01"
-    assert "2026-01-02" in caplog.text and "passed over" in caplog.text
+    assert found.resolve_load_version() == day(1)
+    assert day(2) in caplog.text and "skipped" in caplog.text
     with pytest.raises(DatasetError, match="cannot be used"):
-        dataset(kind, tmp_path / name, load="2026-01-02").load()
+        dataset(kind, tmp_path / name, load=day(2)).load()
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_failed_save_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     """A half-written version would be the newest."""
     kind, name, data = CASES[case]
-    dataset(kind, tmp_path / name, "2026-01-01").save(data)
-    broken = dataset(kind, tmp_path / name, "2026-01-02")
+    dataset(kind, tmp_path / name, day(1)).save(data)
+    broken = dataset(kind, tmp_path / name, day(2))
 
     def fail(data: Any, path: Path) -> None:
         path.write_bytes(b"half")
@@ -74,32 +79,32 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(broken, "write", fail)
     with pytest.raises(DatasetError, match="No space left"):
         broken.save(data)
-    assert [path.name for path in (tmp_path / name).iterdir()] == ["2026-01-01"]
+    assert [path.name for path in (tmp_path / name).iterdir() if path.name != ".in-use"] == [day(1)]
 
 
 def test_only_the_newest_versions_stay(tmp_path: Path) -> None:
     """Scheduled runs fill a disk in a month."""
     path = tmp_path / "[odd] folder 数据" / "facts.json"
-    for day in range(1, 7):
-        dataset(WholeJSONDataset, path, f"2026-01-0{day}", keep_versions=3).save({"day": day})
+    for number in range(1, 7):
+        dataset(WholeJSONDataset, path, day(number), keep_versions=3).save({"day": number})
     found = dataset(WholeJSONDataset, path)
-    assert found.list_versions(full_path=False) == ["2026-01-06", "2026-01-05", "2026-01-04"]
+    assert found.list_versions(full_path=False) == [day(6), day(5), day(4)]
     assert found.load() == {"day": 6}
 
 
 def test_a_copy_goes_beside_the_data_set_of_the_same_version(tmp_path: Path) -> None:
     """Somebody who is handed a model folder must find out what it is."""
-    dataset(WholeJSONDataset, tmp_path / "model", "2026-01-01").save({"weights": 1})
+    dataset(WholeJSONDataset, tmp_path / "model", day(1)).save({"weights": 1})
     beside = {"path": (tmp_path / "model").as_posix()}
-    dataset(WholeJSONDataset, tmp_path / "manifest.json", "2026-01-01", beside=beside).save({"id": 7})
-    assert (tmp_path / "model" / "2026-01-01" / "manifest.json").is_file()
+    dataset(WholeJSONDataset, tmp_path / "manifest.json", day(1), beside=beside).save({"id": 7})
+    assert (tmp_path / "model" / day(1) / "manifest.json").is_file()
     assert dataset(WholeJSONDataset, tmp_path / "model").load() == {"weights": 1}
 
 
 def test_a_run_goes_on_with_its_own_version_and_not_with_a_newer_one_of_another_run(tmp_path: Path) -> None:
     """A long run beside a short one would evaluate the other's model and put its own name under the figures."""
-    mine = dataset(WholeJSONDataset, tmp_path / "facts.json", "2026-01-01")
-    dataset(WholeJSONDataset, tmp_path / "facts.json", "2026-01-02").save({"who": "other"})
+    mine = dataset(WholeJSONDataset, tmp_path / "facts.json", day(1))
+    dataset(WholeJSONDataset, tmp_path / "facts.json", day(2)).save({"who": "other"})
     mine.save({"who": "mine"})
     assert mine.load() == {"who": "mine"}
     assert dataset(WholeJSONDataset, tmp_path / "facts.json").load() == {"who": "other"}

@@ -75,7 +75,7 @@ def test_the_hosted_notebook_is_cut_off_and_goes_on(
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     text = "\n".join(str(output.get("data", output.get("text", ""))) for output in outputs)
     assert "killed, status -9" in text
-    gone_on = re.search(r"going on from step (\d+)", text)
+    gone_on = re.search(r"resuming from step (\d+)", text)
     assert gone_on and int(gone_on[1]) >= 20 and int(gone_on[1]) % 20 == 0
     assert "One step is one iteration" in text and "24 layers" in text
     assert text.count("application/vnd.plotly.v1+json") >= 2, "the watched training, and the forecast"

@@ -12,7 +12,6 @@ import pytest
 
 from conftest import make_inputs, small_parameters
 from timellm_pipeline.errors import ModelError, TrainingError
-from timellm_pipeline.files import alone_in
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.retraining import gates as gates_module
 from timellm_pipeline.retraining.registry import Registry
@@ -22,6 +21,7 @@ from timellm_pipeline.series.synthetic import synthetic_series
 from timellm_pipeline.series.validation import validate_series
 from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.training.checkpoint import CheckpointStore
+from timellm_pipeline.training.finished import read_finished
 
 EASY: dict[str, Any] = {"mase": None, "seasonal_naive": False, "prefer": "fresh", "tolerance": 0.5, "slices": 3.0}
 RECENT = {"method": "recent", "test_rows": "3D", "val_rows": "2D"}
@@ -52,9 +52,14 @@ class Workplace:
             BackboneSource(self.root / "cache"),
             CheckpointStore(self.root / "checkpoints"),
             self.registry,
-            version or f"v{self.number}",
+            version or v(self.number),
             pd.Timestamp(now),
         )
+
+
+def v(number: int) -> str:
+    """Name of the model version of that number."""
+    return f"2026-01-01T00.00.00.{number:03d}Z"
 
 
 def cut(rows: int, seed: int = 1) -> pd.DataFrame:
@@ -79,10 +84,10 @@ def test_the_first_candidate_is_promoted_and_the_same_work_is_not_done_twice(wor
     first = workplace.retrain(cut(500))
     assert first["decision"] == "promoted" and first["steps_run"] == 20
     assert by_name(first)["load: in a clean process"]["passed"] is True
-    assert workplace.registry.champion()["version"] == "v1"
+    assert workplace.registry.champion().version == v(1)
     again = workplace.retrain(cut(500))
-    assert again["decision"] == "nothing new" and again["steps_run"] == 0 and "as version v1" in again["reason"]
-    assert [one["decision"] for one in workplace.registry.decisions()] == ["promoted"]
+    assert again["decision"] == "nothing new" and again["steps_run"] == 0 and f"as version {v(1)}" in again["reason"]
+    assert [one.decision for one in workplace.registry.journal().decisions] == ["promoted"]
 
 
 def test_a_candidate_is_held_against_the_champion_on_rows_the_champion_has_not_seen(workplace: Workplace) -> None:
@@ -91,12 +96,12 @@ def test_a_candidate_is_held_against_the_champion_on_rows_the_champion_has_not_s
     report = workplace.retrain(cut(640))
     gates = by_name(report)
     assert gates["champion: has not seen the test"]["passed"] is True
-    assert report["decision"] == "promoted" and report["champion"]["version"] == "v1"
+    assert report["decision"] == "promoted" and report["champion"]["version"] == v(1)
     assert gates["champion: not worse"]["passed"] and gates["champion: stability"]["passed"]
     overlapping = workplace.retrain(cut(650), split={"method": "recent", "test_rows": "9D", "val_rows": "2D"})
     assert overlapping["decision"] == "refused"
     assert by_name(overlapping)["champion: has not seen the test"]["passed"] is False
-    assert workplace.registry.champion()["version"] == "v2"
+    assert workplace.registry.champion().version == v(2)
 
 
 def test_a_worse_candidate_is_refused_by_its_numbers(workplace: Workplace) -> None:
@@ -104,9 +109,9 @@ def test_a_worse_candidate_is_refused_by_its_numbers(workplace: Workplace) -> No
     workplace.retrain(cut(500), training={"max_steps": 60})
     worse = workplace.retrain(cut(640), training={"max_steps": 1}, gates={"prefer": "better"})
     assert worse["decision"] == "refused" and "better beyond noise" in worse["reason"]
-    assert workplace.registry.champion()["version"] == "v1"
+    assert workplace.registry.champion().version == v(1)
     assert worse["candidate"]["test"]["timellm"]["mse"] > worse["champion"]["test_mse"]
-    assert (workplace.root / "models/timellm_model/v2").is_dir(), "what was refused can be looked at"
+    assert (workplace.root / "models/timellm_model" / v(2)).is_dir(), "what was refused can be looked at"
 
 
 @pytest.mark.parametrize(
@@ -149,15 +154,15 @@ def test_rollback_goes_one_champion_back_and_again(workplace: Workplace) -> None
     """A bad champion at night must be gone in a minute."""
     for rows in (500, 640, 780):
         assert workplace.retrain(cut(rows))["decision"] == "promoted"
-    assert workplace.registry.rollback() == ("v3", "v2")
-    assert workplace.registry.champion()["version"] == "v2"
-    assert workplace.registry.rollback() == ("v2", "v1")
+    assert workplace.registry.rollback() == (v(3), v(2))
+    assert workplace.registry.champion().version == v(2)
+    assert workplace.registry.rollback() == (v(2), v(1))
     with pytest.raises(ModelError, match="no champion before"):
         workplace.registry.rollback()
-    decisions = [one["decision"] for one in workplace.registry.decisions()]
+    decisions = [one.decision for one in workplace.registry.journal().decisions]
     assert decisions == ["promoted"] * 3 + ["rolled back"] * 2
     assert workplace.retrain(cut(900))["decision"] == "promoted"
-    assert workplace.registry.rollback() == ("v4", "v1")
+    assert workplace.registry.rollback() == (v(4), v(1))
 
 
 def test_old_versions_go_and_the_champions_stay(workplace: Workplace) -> None:
@@ -167,11 +172,11 @@ def test_old_versions_go_and_the_champions_stay(workplace: Workplace) -> None:
     reports += [workplace.retrain(cut(rows), gates={"prefer": "better", "tolerance": 0.0}) for rows in (524, 548)]
     reports += [workplace.retrain(cut(rows)) for rows in (620, 644)]
     assert [report["decision"] for report in reports] == ["promoted", "refused", "refused", "promoted", "promoted"]
-    kept = {path.name for path in (workplace.root / "models/timellm_model").iterdir()}
-    assert kept == {"v4", "v5"}, "the champion and the one before it"
+    kept = set(workplace.registry.versions.names())
+    assert kept == {v(4), v(5)}, "the champion and the one before it"
     runs = {path.name for path in (workplace.root / "checkpoints").iterdir()}
     assert runs == {report["candidate"]["training_id"] for report in reports[3:]}
-    assert workplace.registry.rollback() == ("v5", "v4")
+    assert workplace.registry.rollback() == (v(5), v(4))
 
 
 def test_checkpoints_that_another_process_is_in_are_left_alone(workplace: Workplace) -> None:
@@ -181,9 +186,9 @@ def test_checkpoints_that_another_process_is_in_are_left_alone(workplace: Workpl
         workplace.retrain(cut(rows))
     store = CheckpointStore(workplace.root / "checkpoints")
     run, pruning = store.run(first["candidate"]["training_id"]), Registry(workplace.registry.root, keep_versions=1)
-    with alone_in(run.folder):
+    with run.alone():
         pruning.prune(store)
-        assert run.finished() is not None and run.newest() is not None
+        assert read_finished(run.folder) is not None and run.newest() is not None
     pruning.prune(store)
     assert not run.folder.exists()
 
@@ -211,7 +216,7 @@ def test_a_retraining_that_was_cut_off_goes_on(workplace: Workplace, monkeypatch
         patch.setattr(loop_module.TrainingLoop, "_after_update", dying)
         with pytest.raises(KeyboardInterrupt):
             workplace.retrain(cut(500))
-    assert workplace.registry.decisions() == []
+    assert workplace.registry.journal().decisions == ()
     report = workplace.retrain(cut(500))
     assert report["decision"] == "promoted" and report["resumed_from"] == [12] and report["steps_run"] == 8
 
@@ -243,12 +248,19 @@ def test_two_retrainings_at_once_are_one_too_many(workplace: Workplace) -> None:
     assert workplace.retrain(cut(500))["decision"] == "promoted"
 
 
-def test_a_torn_pointer_is_an_error_and_no_second_first_champion(workplace: Workplace) -> None:
+@pytest.mark.parametrize("content", ['{"version": ', "[]", "", None])
+def test_a_damaged_pointer_is_repaired_from_the_journal(workplace: Workplace, content: str | None) -> None:
     """Taken for none, the next candidate would be promoted unopposed."""
     workplace.retrain(cut(500))
-    (workplace.registry.root / "champion.json").write_text('{"version": ', encoding="utf-8")
-    with pytest.raises(ModelError, match="pointer cannot be read"):
-        workplace.retrain(cut(640))
+    pointer = workplace.registry.root / "champion.json"
+    if content is None:
+        pointer.unlink()
+    else:
+        pointer.write_text(content, encoding="utf-8")
+    assert workplace.registry.champion().version == v(1)
+    report = workplace.retrain(cut(640))
+    assert report["champion"]["version"] == v(1) and report["decision"] == "promoted"
+    assert json.loads(pointer.read_text(encoding="utf-8"))["version"] == v(2)
 
 
 def test_the_worst_slice_is_found() -> None:

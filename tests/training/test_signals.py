@@ -45,7 +45,7 @@ def test_a_signal_saves_at_the_next_update_and_the_rerun_goes_on_from_there(
             train(raw_series, parameters, tmp_path / "store")
     step = 8 if where == "_update" else 10
     assert caught.value.status == status
-    assert f"stopped at step {step}" in str(caught.value) and "goes on from there" in str(caught.value)
+    assert f"stopped at step {step}" in str(caught.value) and "resumes from there" in str(caught.value)
     resumed = train(raw_series, parameters, tmp_path / "store")
     assert resumed.record["resumed_from"] == [step]
     assert_same(resumed, whole)

@@ -8,6 +8,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, AbstractVersionedDataset, Version
 
+from timellm_pipeline.datasets.whole import checked_keep_versions
 from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.retraining.registry import Registry
@@ -93,7 +94,8 @@ class RegistryDataset(AbstractDataset[None, Registry]):
     def __init__(
         self, *, filepath: str, keep_versions: int | None = None, metadata: dict[str, Any] | None = None
     ) -> None:
-        self.root, self.keep_versions, self.metadata = Path(filepath), keep_versions, metadata
+        self.root, self.keep_versions = Path(filepath), checked_keep_versions(keep_versions)
+        self.metadata = metadata
 
     def load(self) -> Registry:
         """The registry."""

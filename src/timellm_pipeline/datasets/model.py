@@ -3,17 +3,17 @@
 import json
 from pathlib import Path
 
-from kedro.io.core import VersionNotFoundError
 from kedro_datasets._typing import JSONPreview
 
 from timellm_pipeline.datasets.whole import WholeDataset
-from timellm_pipeline.errors import ModelError
 from timellm_pipeline.model.saved import CONFIG, SavedModel, TrainedModel, find_damage
 from timellm_pipeline.retraining.registry import Registry
 
 
 class TimeLLMDataset(WholeDataset[TrainedModel, SavedModel]):
     """`config.json`, `model.safetensors` (trainable weights alone) and `scaler.json`, one folder a version."""
+
+    how_to_make = "train one: kedro run --pipeline train, or publish a checkpoint: kedro run --pipeline publish"
 
     def read(self, path: Path) -> SavedModel:
         return SavedModel.read(path)
@@ -26,16 +26,6 @@ class TimeLLMDataset(WholeDataset[TrainedModel, SavedModel]):
 
     def never_pruned(self) -> set[str]:
         return Registry(Path(self._filepath).parent).protected()
-
-    def _fetch_latest_load_version(self) -> str:
-        try:
-            return str(super()._fetch_latest_load_version())
-        except VersionNotFoundError as error:
-            raise ModelError(
-                "there is no whole model",
-                where=str(self._filepath),
-                do="train one: kedro run --pipeline train, or publish a checkpoint: kedro run --pipeline publish",
-            ) from error
 
     def preview(self) -> JSONPreview:
         """The model's config, for kedro-viz."""

@@ -1,23 +1,27 @@
-"""Versioned results that are there whole or not at all.
+"""Versioned results that are complete or not there at all.
 
-Each version is written into a folder beside its place, synced, and moved there by one rename; a version found torn
-all the same (a drive that lost power, a hand that slipped) is named in the log and the one before is loaded. Only the
-newest `keep_versions` stay.
+Each version is written into a folder beside its place, flushed, and moved there by one rename. A version found damaged
+all the same (a drive that lost power, a file edited by hand) is named in the log and the one before is loaded. Only the
+newest `keep_versions` stay, besides those that a running process uses (versions.py).
 """
 
 import json
 import logging
-import os
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
-from kedro.io import AbstractVersionedDataset, DatasetError, Version
+from kedro.io import AbstractVersionedDataset, Version
+from kedro.io.core import VersionNotFoundError
 from kedro_datasets._typing import JSONPreview, PlotlyPreview, TablePreview
 
-from timellm_pipeline.files import move, remove_folder, sync_file, sync_folder, write_whole
+from timellm_pipeline.errors import ParameterError, StorageError
+from timellm_pipeline.files import is_link, write_atomic
+from timellm_pipeline.versions import Mark, Versions
 
 log = logging.getLogger(__name__)
+
+FORMULA = tuple("=+-@\t\r＝＋－＠")  # what spreadsheets take for the start of a formula (OWASP, CSV injection)
 
 Saved = TypeVar("Saved")
 Loaded = TypeVar("Loaded")
@@ -28,10 +32,12 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
 
     Args:
         filepath: path whose last part names the file or folder inside each version.
-        keep_versions: newest versions that stay; null keeps all.
+        keep_versions: newest versions that stay, 1 or more; null keeps all.
         version: load and save version, set by Kedro.
         metadata: for kedro-viz.
     """
+
+    how_to_make = "run the pipeline that makes it first (kedro registry list names them)"
 
     def __init__(
         self,
@@ -41,14 +47,16 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        self.keep_versions, self.metadata = keep_versions, metadata
-        self._torn: set[str] = set()
+        self.keep_versions, self.metadata = checked_keep_versions(keep_versions), metadata
+        self.versions = Versions(Path(filepath))
+        self._damaged: set[str] = set()
         self._saved: str | None = None
+        self._marks: dict[str, Mark] = {}
         super().__init__(
             PurePosixPath(filepath),
             version or Version(None, None),
-            exists_function=self._exists_whole,
-            glob_function=self._glob_versions,
+            exists_function=self._exists_undamaged,
+            glob_function=self._list_versions,
         )
 
     def read(self, path: Path) -> Loaded:
@@ -64,7 +72,7 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
         raise NotImplementedError
 
     def resolve_load_version(self) -> str | None:
-        """What this very process saved is what it goes on with; else the pinned or the newest whole version.
+        """The version that this process saved; else the pinned or the newest undamaged one.
 
         Kedro would take the newest on disk, which may be another run's that started later and ended first.
         """
@@ -72,54 +80,76 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
         return pinned or self._saved or super().resolve_load_version()
 
     def load(self) -> Loaded:
-        """The pinned or the newest whole version."""
-        path = Path(self._get_load_path())
+        """The pinned or the newest undamaged version. It stays on disk until it is released.
+
+        Raises StorageError when it is missing or damaged.
+        """
+        version = str(self.resolve_load_version())
+        self._keep(version)
+        if not (self.versions.folder / version).exists() and not (self._version.load or self._saved):
+            self._clear_version_cache()  # deleted between the look and the mark
+            version = str(self.resolve_load_version())
+            self._keep(version)
+        path = Path(self._get_versioned_path(version))
         damage = self.find_damage(path) if path.exists() else "it is not there"
         if damage:
-            raise DatasetError(f"version {path.parent.name} of {self._filepath.name} cannot be used: {damage}")
+            names = ", ".join(self.versions.names()[:3]) or "none"
+            raise StorageError(
+                f"version {version} of {self._filepath.name} cannot be used: {damage}",
+                where=str(self._filepath),
+                do=f"use another version (the newest here: {names}), or make it again",
+            )
         return self.read(path)
 
     def save(self, data: Saved) -> None:
-        """Publish a new version, then remove old ones beyond `keep_versions`."""
+        """Publish a new version, then delete old ones beyond `keep_versions`."""
         self._saved = None
-        final = Path(self._get_save_path()).parent
-        partial = final.with_name(f".partial-{final.name}-{os.getpid()}")
-        try:
-            partial.mkdir(parents=True)
-            self.write(data, partial / self._filepath.name)
-            for path in (*partial.rglob("*"), partial):
-                (sync_file if path.is_file() else sync_folder)(path)
-            move(partial, final)
-            sync_folder(final.parent)
-            self._saved = final.name
-        finally:
-            remove_folder(partial)
-        self._prune()
-
-    def _prune(self) -> None:
-        if self.keep_versions is None:
-            return
-        for old in self._glob_versions("")[self.keep_versions :]:
-            if Path(old).parent.name not in self.never_pruned():
-                remove_folder(Path(old).parent)
+        version = str(self.resolve_save_version())
+        mark = self.versions.publish(version, lambda path: self.write(data, path))
+        if mark is not None:
+            self._marks[version] = mark
+        self._saved = version
+        if self.keep_versions is not None:
+            self.versions.prune(self.keep_versions, self.never_pruned)
 
     def never_pruned(self) -> set[str]:
         """Versions that stay, however old."""
         return set()
 
-    def _glob_versions(self, pattern: str) -> list[str]:
-        """Paths of all versions, newest first. Kedro's own glob would stumble over brackets in a folder's name."""
-        root = Path(self._filepath)
-        folders = root.iterdir() if root.is_dir() else ()
-        return sorted((str(f / self._filepath.name) for f in folders if not f.name.startswith(".")), reverse=True)
+    def _fetch_latest_load_version(self) -> str:
+        try:
+            return str(super()._fetch_latest_load_version())
+        except VersionNotFoundError as error:
+            raise StorageError(
+                f"there is no complete version of {self._filepath.name}",
+                where=str(self._filepath),
+                do=self.how_to_make,
+            ) from error
 
-    def _exists_whole(self, path: str) -> bool:
+    def _keep(self, version: str) -> None:
+        if version not in self._marks:
+            mark = self.versions.use(version)
+            if mark is not None:
+                self._marks[version] = mark
+
+    def _release(self) -> None:
+        """Kedro calls this when no node needs the data any more."""
+        super()._release()
+        for mark in self._marks.values():
+            mark.release()
+        self._marks = {}
+
+    def _list_versions(self, pattern: str) -> list[str]:
+        """Paths of all versions, newest first. Kedro's own glob would stumble over brackets in a folder's name."""
+        return [str(self.versions.place(version)) for version in self.versions.names()]
+
+    def _exists_undamaged(self, path: str) -> bool:
         if not Path(path).exists():
             return False
         damage = self.find_damage(Path(path))
-        if damage and path not in self._torn:
-            self._torn.add(path)
-            log.warning("%s is torn (%s) and passed over", path, damage)
+        if damage and path not in self._damaged:
+            self._damaged.add(path)
+            log.warning("%s is damaged (%s) and skipped", path, damage)
         return damage is None
 
     def _exists(self) -> bool:
@@ -127,6 +157,17 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "keep_versions": self.keep_versions}
+
+
+def checked_keep_versions(keep_versions: Any) -> int | None:
+    """The number of versions to keep. Raises ParameterError for what would delete a result that was just saved."""
+    if keep_versions is None or (type(keep_versions) is int and keep_versions >= 1):
+        return keep_versions
+    raise ParameterError(
+        f"keep_versions is {keep_versions!r}: 1 or more versions are kept, or all of them (null)",
+        where="keep_versions in globals.yml",
+        do="set keep_versions to 1 or more, or to null",
+    )
 
 
 class WholeJSONDataset(WholeDataset[dict[str, Any], dict[str, Any]]):
@@ -147,11 +188,13 @@ class WholeJSONDataset(WholeDataset[dict[str, Any], dict[str, Any]]):
         if self.beside is None:
             return
         folder = Path(self.beside["path"]) / str(self.resolve_save_version())
-        if folder.is_dir():
-            write_whole(folder / self._filepath.name, _text_of(data).encode())
+        if folder.is_dir() and not is_link(folder):
+            write_atomic(folder / self._filepath.name, _text_of(data).encode())
 
     def read(self, path: Path) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__} is not an object")
         return content
 
     def write(self, data: dict[str, Any], path: Path) -> None:
@@ -160,8 +203,8 @@ class WholeJSONDataset(WholeDataset[dict[str, Any], dict[str, Any]]):
     def find_damage(self, path: Path) -> str | None:
         try:
             self.read(path)
-        except (OSError, ValueError) as error:
-            return f"no whole JSON: {error}"
+        except (OSError, ValueError, RecursionError) as error:
+            return f"incomplete JSON: {error}"
         return None
 
     def preview(self) -> JSONPreview:
@@ -188,7 +231,7 @@ class WholeParquetDataset(WholeDataset[pd.DataFrame, pd.DataFrame]):
         try:
             pyarrow.parquet.read_metadata(path)
         except (OSError, ValueError) as error:
-            return f"no whole Parquet: {error}"
+            return f"incomplete Parquet: {error}"
         return None
 
     def preview(self, nrows: int = 5) -> TablePreview:
@@ -215,13 +258,20 @@ class WholeTextDataset(WholeDataset[str, str]):
 
 
 class WholeCSVDataset(WholeDataset[pd.DataFrame, pd.DataFrame]):
-    """A table as CSV, for spreadsheets and for people: UTF-8 with a mark, so that they read Chinese names rightly."""
+    """A table as CSV, for spreadsheets and for people: UTF-8 with a mark, so that they read Chinese names correctly.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
 
     def read(self, path: Path) -> pd.DataFrame:
         return pd.read_csv(path, encoding="utf-8-sig")
 
     def write(self, data: pd.DataFrame, path: Path) -> None:
-        data.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\n")
+        safe = data.rename(columns=without_formula)
+        for position, kind in enumerate(safe.dtypes):
+            if not pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_datetime64_any_dtype(kind):
+                safe.isetitem(position, safe.iloc[:, position].map(without_formula).array)
+        safe.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\n")
 
     def find_damage(self, path: Path) -> str | None:
         return None if path.stat().st_size else "it is empty"
@@ -229,6 +279,11 @@ class WholeCSVDataset(WholeDataset[pd.DataFrame, pd.DataFrame]):
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows, for kedro-viz."""
         return TablePreview(json.loads(self.load().head(nrows).to_json(orient="split")))
+
+
+def without_formula(value: Any) -> Any:
+    """Text that no spreadsheet evaluates; other values as they are."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 class WholePlotDataset(WholeDataset[Any, Any]):
@@ -247,8 +302,8 @@ class WholePlotDataset(WholeDataset[Any, Any]):
     def find_damage(self, path: Path) -> str | None:
         try:
             json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            return f"no whole JSON: {error}"
+        except (OSError, ValueError, RecursionError) as error:
+            return f"incomplete JSON: {error}"
         return None
 
     def preview(self) -> PlotlyPreview:

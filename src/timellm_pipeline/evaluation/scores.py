@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from timellm_pipeline.errors import ModelError
 from timellm_pipeline.evaluation.errors import ErrorSums
 from timellm_pipeline.series.scaling import Scaler
 from timellm_pipeline.series.windows import Windows
@@ -35,8 +36,20 @@ class TestScores:
         forecast: Float[np.ndarray, "batch pred_len"],
         truth: Float[np.ndarray, "batch pred_len"],
     ) -> None:
-        """Count a batch of forecasts (scaled units); `which` numbers its test windows."""
+        """Count a batch of forecasts (scaled units); `which` numbers its test windows.
+
+        Raises ModelError for a forecast that is not a finite number: an error of NaN says nothing.
+        """
         channel = self.test.channel[which]
+        bad = np.flatnonzero(~np.isfinite(forecast).all(axis=1))
+        if bad.size:
+            number = int(which[bad[0]])
+            raise ModelError(
+                f"the forecast of test window {number:,} (channel `{self.test.names[int(channel[bad[0]])]}`, rows from "
+                f"{int(self.test.start[number]):,}) is not a finite number",
+                where=f"the test, {bad.size} of {len(which)} windows of a batch",
+                do="look for extreme values in those rows, or use another model",
+            )
         self.sums.add(forecast, truth, channel)
         error = forecast.astype(np.float64) - truth
         np.add.at(self.by_origin[0], self.origin_of[which], (error**2).mean(axis=1))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from timellm_pipeline.errors import BackboneError
-from timellm_pipeline.files import write_whole
+from timellm_pipeline.files import write_atomic
 from timellm_pipeline.model import smollm2
 from timellm_pipeline.parameters import BackboneParams
 from timellm_pipeline.series.identity import digest_of_file
@@ -160,7 +160,7 @@ class BackboneSource:
         if key not in known:
             known[key] = digest_of_file(path)
             self.cache.mkdir(parents=True, exist_ok=True)
-            write_whole(known_file, json.dumps(known, indent=1).encode())
+            write_atomic(known_file, json.dumps(known, indent=1).encode())
         return known[key]
 
 

@@ -78,9 +78,10 @@ def load_batches(
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:
-    """Ctrl-C and SIGTERM reach the whole process group; a worker that died of them would stop the parent's save."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """Signals reach the whole process group; a worker that died of them would stop the parent's save."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def in_order(num_windows: int, batch_size: int) -> Iterator[np.ndarray]:

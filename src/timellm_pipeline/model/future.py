@@ -1,6 +1,7 @@
 """Forecast what comes after the last row of a table, with time stamps, in its own units."""
 
 import difflib
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,15 @@ from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.model.batches import in_order
 from timellm_pipeline.model.intervals import widths_at
 from timellm_pipeline.model.saved import SavedModel
+from timellm_pipeline.series.clock import refuse_future
+from timellm_pipeline.series.gaps import touches
 from timellm_pipeline.series.validation import validate_series
 from timellm_pipeline.series.windows import forecast_channels
 
 if TYPE_CHECKING:
     from timellm_pipeline.model.timellm import TimeLLM
+
+log = logging.getLogger(__name__)
 
 LONG_NAMES = (("channel", "value"), ("unique_id", "y"))  # ours, and the one that other forecasting libraries use
 
@@ -74,12 +79,14 @@ def forecast_series(
         series: a checked series (`validate_series`).
 
     Returns:
-        `channel, window_end, step, timestamp, forecast` in original units, oldest origin first, and `lower_L`,
-        `upper_L` for each level.
+        `channel, window_end, step, timestamp, forecast` in original units, oldest origin first, `lower_L`, `upper_L`
+        for each level, and `window_filled`: whether the window holds rows that were filled in (`data.gaps`).
 
-    Raises SeriesError for other channels, another frequency, or fewer rows than the windows need.
+    Raises SeriesError for other channels, another frequency, fewer rows than the windows need, rows in the future,
+    values that give no finite forecast, and, under `data.gaps: drop_windows`, a window with a gap.
     """
     check_series(series, saved)
+    refuse_future(series)
     config, scaler = saved.config, saved.scaler
     seq_len, pred_len = config.window.seq_len, config.window.pred_len
     ends = len(series) - 1 - pred_len * np.arange(origins)[::-1]  # the last row that each origin sees
@@ -93,11 +100,15 @@ def forecast_series(
         )
     names = forecast_channels(config.channels, config.window)
     numbers = np.array([config.channels.index(name) for name in names])
-    scaled = scaler.scale(series[config.channels].to_numpy(dtype=np.float64)).astype(np.float32).T
+    window_filled = _find_filled(series, ends, seq_len)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = scaler.scale(series[config.channels].to_numpy(dtype=np.float64)).astype(np.float32).T
     rows = ends[:, None] + np.arange(1 - seq_len, 1)
     windows = scaled[numbers][:, rows].reshape(-1, seq_len)  # channel by channel, its origins within
     channel = np.repeat(numbers, origins)
-    made = scaler.unscale(forecast_windows_of(model, windows, batch_size), channel)
+    forecasts = forecast_windows_of(model, windows, batch_size)
+    _refuse_not_finite(forecasts, windows, [names[n // origins] for n in range(len(channel))], series)
+    made = scaler.unscale(forecasts, channel)
     last = pd.DatetimeIndex(series["date"])[ends]
     stamps = np.stack([pd.date_range(end, periods=pred_len + 1, freq=config.frequency)[1:].to_numpy() for end in last])
     table = pd.DataFrame(
@@ -114,8 +125,49 @@ def forecast_series(
         for level in levels:
             half = (widths_at(widths, level)[channel] * np.asarray(scaler.std)[channel, None]).reshape(-1)
             table[f"lower_{level}"], table[f"upper_{level}"] = table["forecast"] - half, table["forecast"] + half
+    table["window_filled"] = np.tile(np.repeat(window_filled, pred_len), len(names))
     table.attrs = {"frequency": config.frequency, "training_id": config.training_id}
     return table
+
+
+def _find_filled(series: pd.DataFrame, ends: np.ndarray, seq_len: int) -> np.ndarray:
+    """For each window by its last row, whether it holds rows that were filled in. Such windows are reported.
+
+    Raises SeriesError under `data.gaps: drop_windows`: there no window with a gap is used, also not to forecast.
+    """
+    file, dates = str(series.attrs.get("file", "the table")), series["date"]
+    filled = touches(ends + 1 - seq_len, seq_len, series.attrs.get("filled", []))
+    if not filled.any():
+        return filled
+    end = int(ends[int(np.flatnonzero(filled)[-1])])
+    inside = [(max(first, end + 1 - seq_len), min(last, end)) for first, last in series.attrs["filled"]]
+    rows = [(first, last) for first, last in inside if first <= last]
+    what = (
+        f"the window that ends at {dates.iloc[end]} holds {sum(last - first + 1 for first, last in rows)} of {seq_len} "
+        f"rows that are missing in the file, the first at {dates.iloc[rows[0][0]]}"
+    )
+    if "gaps" in series.attrs:
+        raise SeriesError(
+            f"{what}; data.gaps=drop_windows uses no such window",
+            where=file,
+            do=f"fill the rows in, or wait until the newest {seq_len} rows are complete",
+        )
+    log.warning("%s: %s; they were filled in along time, and its forecasts are marked in `window_filled`", file, what)
+    return filled
+
+
+def _refuse_not_finite(forecasts: np.ndarray, windows: np.ndarray, names: list[str], series: pd.DataFrame) -> None:
+    """Raises SeriesError naming the first channel whose forecast is not a finite number."""
+    bad = np.flatnonzero(~np.isfinite(forecasts).all(axis=1))
+    if not bad.size:
+        return
+    name, largest = names[int(bad[0])], np.abs(windows[bad[0]]).max()
+    raise SeriesError(
+        f"the forecast of channel `{name}` is not a finite number: its window reaches {largest:.3g} training "
+        "deviations from the training mean",
+        where=f"{series.attrs.get('file', 'the table')}, column `{name}`, the newest rows",
+        do="correct the extreme values in the newest rows, or remove them",
+    )
 
 
 def forecast_windows_of(model: "TimeLLM", windows: np.ndarray, batch_size: int) -> np.ndarray:

@@ -8,6 +8,7 @@ Source: Jin et al., "Time-LLM: Time Series Forecasting by Reprogramming Large La
 docs/differences.md says where this departs from the published code, and why.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from timellm_pipeline.diagnosis import diagnosed
 from timellm_pipeline.errors import BackboneError, ModelError, PromptError
-from timellm_pipeline.files import move
+from timellm_pipeline.files import is_link, move, remove_folder
 from timellm_pipeline.model.backbone import BackboneSource, LoadedBackbone
 from timellm_pipeline.model.compute import Compute, Precision, compute_as_trained, resolve_compute
 from timellm_pipeline.model.future import forecast_frame
@@ -41,7 +43,7 @@ from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
 from timellm_pipeline.model.reprogramming import KeysValues, Prototypes, Reprogramming
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.model.upstream import from_upstream_names
-from timellm_pipeline.model.weights import put_weights
+from timellm_pipeline.model.weights import put_weights, refuse_not_finite
 from timellm_pipeline.parameters import BackboneParams, ModelParams, PromptParams, WindowParams
 
 if TYPE_CHECKING:
@@ -128,24 +130,32 @@ class TimeLLM(nn.Module):
             backbone: folder or hub id of the backbone, when it is not where it was in training.
             precision: `no`, `bf16` or `fp16`; None: as in training where this device has it.
 
-        Raises ModelError for a folder that is torn or holds no model, BackboneError for a backbone that is missing.
+        Raises ModelError for a folder that is damaged or holds no model, BackboneError for a backbone that is missing.
         """
-        saved = SavedModel.read(Path(folder))
-        place = None if backbone is None else BackboneParams(name=backbone)
-        compute = compute_as_trained(saved.config.precision) if precision is None else resolve_compute(precision)
-        return saved.load(BackboneSource(), compute, place)
+        with diagnosed():
+            saved = SavedModel.read(Path(folder))
+            place = None if backbone is None else BackboneParams(name=backbone)
+            compute = compute_as_trained(saved.config.precision) if precision is None else resolve_compute(precision)
+            return saved.load(BackboneSource(), compute, place)
 
     def save(self, folder: str | Path) -> None:
-        """Write the model into a new folder, whole or not at all.
+        """Write the model into a new folder, complete or not at all.
 
-        Raises ModelError for a model that was not loaded from one: it has no scaler and no channels.
+        Raises ModelError for a folder that exists, for weights that are not finite numbers, and for a model that was
+        not loaded from a folder: it has no scaler and no channels.
         """
-        saved = self._saved()
+        saved, final = self._saved(), Path(folder)
         weights = {name: weight.detach().cpu().clone() for name, weight in self.trainables().items()}
-        final = Path(folder)
-        partial = final.with_name(f".partial-{final.name}")
-        TrainedModel(saved.config, weights, saved.scaler, saved.intervals()).write(partial)
-        move(partial, final)
+        refuse_not_finite(weights, final)
+        if final.exists() or is_link(final):
+            raise ModelError("this folder exists already", where=str(final), do="give the path of a new folder")
+        partial = final.with_name(f".partial-{final.name}-{os.getpid()}")
+        with diagnosed():
+            try:
+                TrainedModel(saved.config, weights, saved.scaler, saved.intervals()).write(partial)
+                move(partial, final)
+            finally:
+                remove_folder(partial)
 
     def forecast(
         self, frame: "pd.DataFrame", origins: int = 1, levels: Iterable[int] = (80, 95), batch_size: int = 64
@@ -158,13 +168,14 @@ class TimeLLM(nn.Module):
             levels: prediction intervals in percent, of 50, 60, 70, 80, 90, 95, 98, 99.
 
         Returns:
-            `channel, window_end, step, timestamp, forecast`, and `lower_L`, `upper_L` for each level if the model
-            was calibrated.
+            `channel, window_end, step, timestamp, forecast`, `lower_L`, `upper_L` for each level if the model was
+            calibrated, and `window_filled`: whether rows of the window were filled in.
 
         Raises SeriesError for a table that this model cannot go on with, ModelError for a model without a scaler.
         """
         self._saved()
-        return forecast_frame(self, frame, origins, levels, batch_size)
+        with diagnosed():
+            return forecast_frame(self, frame, origins, levels, batch_size)
 
     def _saved(self) -> SavedModel:
         if self.saved is None:

@@ -1,6 +1,7 @@
-"""Put saved weights into a model, all of them or none."""
+"""Compare saved weights with a model, and put them into it: all of them or none."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -8,24 +9,62 @@ from torch import Tensor, nn
 from timellm_pipeline.errors import ModelError
 
 
-@torch.no_grad()
-def put_weights(own: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor]) -> None:
-    """Copy saved weights into a model's own.
+def read_finite(content: bytes, where: Path) -> dict[str, Tensor]:
+    """The weights in a safetensors file, on the CPU.
 
-    Raises ModelError naming the weights that are missing, unknown or misshapen; nothing is copied then.
+    Raises ModelError for content that is no safetensors file, and for weights that are not finite numbers.
     """
-    problems = [f"`{name}` is missing" for name in own.keys() - weights.keys()]
-    problems += [f"`{name}` is unknown" for name in weights.keys() - own.keys()]
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        weights = load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"the weights cannot be read: {error}", where=str(where), do="use another version, or train again"
+        ) from error
+    refuse_not_finite(weights, where)
+    return weights
+
+
+def refuse_not_finite(weights: Mapping[str, Tensor], where: Path) -> None:
+    """Raises ModelError naming the weights that hold NaN or infinity: every forecast with them would."""
+    bad = sorted(name for name, weight in weights.items() if not torch.isfinite(weight).all())
+    if bad:
+        raise ModelError(
+            f"weights hold values that are not finite numbers: {', '.join(bad)}",
+            where=str(where),
+            do="use another version, or train again",
+        )
+
+
+def compare_shapes(expected: Mapping[str, Sequence[int]], saved: Mapping[str, Sequence[int]], where: str) -> None:
+    """Raises ModelError naming the saved weights that are missing, unknown or of another shape."""
+    problems = [f"`{name}` is missing" for name in expected.keys() - saved.keys()]
+    problems += [f"`{name}` is unknown" for name in saved.keys() - expected.keys()]
     problems += [
-        f"`{name}` is {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
-        for name in own.keys() & weights.keys()
-        if own[name].shape != weights[name].shape
+        f"`{name}` is {tuple(saved[name])}, not {tuple(expected[name])}"
+        for name in expected.keys() & saved.keys()
+        if tuple(saved[name]) != tuple(expected[name])
     ]
     if problems:
         raise ModelError(
             f"the saved weights do not fit this model: {'; '.join(sorted(problems))}",
-            where="trainable weights",
+            where=where,
             do="load them with the parameters they were trained with",
         )
+
+
+@torch.no_grad()
+def put_weights(own: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor]) -> None:
+    """Copy saved weights into a model's own.
+
+    Raises ModelError naming the weights that are missing, unknown or of another shape; nothing is copied then.
+    """
+    compare_shapes(
+        {name: weight.shape for name, weight in own.items()},
+        {name: weight.shape for name, weight in weights.items()},
+        "trainable weights",
+    )
     for name, weight in own.items():
         weight.copy_(weights[name])

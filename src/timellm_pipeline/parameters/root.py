@@ -41,6 +41,9 @@ GROUP_MODELS: dict[str, type[Group]] = {
 }
 
 
+PATHS = ("raw_csv", "data_root", "checkpoint_root", "checkpoint")
+
+
 class Parameters(Group):
     """Every parameter group, the checkpoint to publish, and the three paths that `--params` may set."""
 
@@ -95,29 +98,34 @@ def contradictions(groups: Mapping[str, Any]) -> list[str]:
 
 def parse_parameters(raw: Mapping[str, Any]) -> Parameters:
     """All groups as frozen models. Raises ParameterError that names every problem at once."""
+    # An unset shell variable arrives as nothing, and would name a folder "None".
+    empty = [name for name in PATHS if name in raw and not str(raw[name] or "").strip()]
+    problems = [f"`{name}` is empty: is a shell variable not set?" for name in empty]
     try:
-        return Parameters.model_validate(dict(raw))
+        parsed = Parameters.model_validate({name: value for name, value in raw.items() if name not in empty})
     except ValidationError as error:
-        problems = [_sentence(detail) for detail in error.errors()]
+        problems += [_sentence(detail) for detail in error.errors()]
         if not any(detail["loc"] == () for detail in error.errors()):  # pydantic stops before it compares groups
-            problems += contradictions(_whole_groups(raw))
+            problems += contradictions(_valid_groups(raw))
+    if not problems:
+        return parsed
     count = "1 parameter is" if len(problems) == 1 else f"{len(problems)} parameters are"
     raise ParameterError(
         f"{count} wrong: " + "; ".join(problems),
         where="parameters (conf/base/parameters.yml, the environment's parameters.yml, --params)",
-        do="mend the value; conf/base/parameters.yml explains each one",
+        do="correct the value; conf/base/parameters.yml explains each one",
     )
 
 
-def _whole_groups(raw: Mapping[str, Any]) -> dict[str, Group]:
-    """The groups that are right in themselves."""
-    whole = {}
+def _valid_groups(raw: Mapping[str, Any]) -> dict[str, Group]:
+    """The groups that are valid on their own."""
+    valid = {}
     for name, model in GROUP_MODELS.items():
         try:
-            whole[name] = model.model_validate(raw.get(name, {}))
+            valid[name] = model.model_validate(raw.get(name, {}))
         except ValidationError:
             continue
-    return whole
+    return valid
 
 
 def _sentence(detail: ErrorDetails) -> str:

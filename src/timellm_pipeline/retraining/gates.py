@@ -12,6 +12,7 @@ from timellm_pipeline.evaluation.scores import TestScores
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.parameters import GatesParams
 from timellm_pipeline.series.borders import Borders
+from timellm_pipeline.series.clock import age_of, future_by
 
 BUCKETS = 4  # parts of the horizon that are compared
 
@@ -33,7 +34,11 @@ class Gate:
 def data_gates(
     series: pd.DataFrame, borders: Borders, champion: SavedModel | None, gates: GatesParams, now: pd.Timestamp
 ) -> list[Gate]:
-    """Whether the newest data may be trained on at all."""
+    """Whether the newest data may be trained on at all.
+
+    Args:
+        now: with its time zone.
+    """
     found = []
     if champion is not None:
         have, want = [name for name in series.columns if name != "date"], champion.config.channels
@@ -45,7 +50,10 @@ def data_gates(
     filled = sum(last - first + 1 for first, last in series.attrs.get("filled", []))
     share = filled / len(series)
     found.append(_limit("data: filled-in rows", share, gates.max_filled, "{:.2%}"))
-    age = now - series["date"].iloc[-1]
+    age, ahead = age_of(series, now), future_by(series, now)
+    if ahead is not None:
+        newest = series["date"].iloc[-1]
+        found.append(Gate("data: no rows in the future", False, f"{newest}, {ahead} ahead of now", "not after now"))
     if gates.max_age is None:
         found.append(Gate("data: age of the newest row", None, f"{age}", "off"))
     else:
@@ -63,7 +71,7 @@ def data_gates(
 
 
 def floor_gates(scores: dict[str, TestScores], reports: dict[str, Any], gates: GatesParams) -> list[Gate]:
-    """Whether the candidate is worth its electricity."""
+    """Whether the candidate is better than the baselines."""
     mine = reports["timellm"]
     found = [_limit("floor: MASE", mine["original"]["mase"], gates.mase, "{:.3f}")]
     for name, wanted in (("seasonal_naive", gates.seasonal_naive), ("linear", gates.linear)):
@@ -134,7 +142,7 @@ def gate_table(gates: list[dict[str, Any]]) -> str:
 
 def _limit(name: str, value: float | None, limit: float | None, form: str) -> Gate:
     if value is None:
-        return Gate(name, None if limit is None else False, "cannot be told", f"at most {limit}")
+        return Gate(name, None if limit is None else False, "unknown", f"at most {limit}")
     if limit is None:
         return Gate(name, None, form.format(value), "off")
     return Gate(name, bool(value <= limit), form.format(value), f"at most {limit:g}")

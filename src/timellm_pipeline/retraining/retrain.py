@@ -77,61 +77,73 @@ def retrain(
     Raises UserError as `train_model` does, and TrainingError when another retraining is under way.
     """
     with registry.alone():
-        pointer = registry.champion()
-        champion = registry.model(pointer["version"]) if pointer else None
+        registry.repair()
+        current = registry.champion()
+        champion = registry.model(current.version) if current else None
         training = prepare_training(inputs, parameters, source, store)
         work = digest_of({**training.facts, "start": parameters.retrain.start})
         report: dict[str, Any] = {
             "newest_row": str(series["date"].iloc[-1]),
             "raw_sha256": series.attrs.get("sha256"),
             "work": work,
-            "champion": pointer,
+            "champion": current.model_dump(mode="json", exclude={"decided_in"}) if current else None,
             "candidate": None,
             "steps_run": 0,
         }
-        before = next((one for one in reversed(registry.decisions()) if one.get("work") == work), None)
+        before = registry.journal().find_work(work)
         if before is not None and not parameters.training.force:
-            reason = f"this very training was {before['decision']} before, as version {before['version']}"
+            reason = f"this training was {before.decision} before, as version {before.version}"
             log.info("nothing new: %s", reason)
+            registry.prune(store)  # an interrupted run may not have come to it
             return {**report, "decision": "nothing new", "reason": reason, "gates": []}
         gates = data_gates(series, borders, champion, parameters.gates, now)
         if _failed(gates):
             return _decide(registry, report, gates, None, None)
         start = champion if parameters.retrain.start == "champion" else None
         result = train_model(inputs, parameters, source, store, version, start)
-        candidate = registry.keep(result.model, version)
         report["steps_run"] = result.record["steps_run"]
         report["resumed_from"] = result.record["resumed_from"]
         test = windows_of(inputs.scaled_series, inputs.window_index, "test", parameters.window)
         ground = Ground(series, test, inputs, parameters, source)
-        scored, compute = ground.score(candidate)
-        scores, reports = _beside_baselines(ground, scored.scores)
-        gates += floor_gates(scores, reports, parameters.gates)
-        rival = None
-        if champion is not None and parameters.gates.champion:
-            try:
-                rival, _ = ground.score(champion)
-            except (ModelError, BackboneError) as error:
-                gates.append(Gate("champion: can be scored", False, error.what, "the same windows for both"))
-        first_truth = series["date"].iloc[int(test.start.min()) + test.seq_len]
-        block = -(-test.pred_len // parameters.evaluation.test_step)
-        if rival is not None or champion is None or not parameters.gates.champion:
-            gates += champion_gates(scored, rival, champion, first_truth, block, parameters.gates)
-        if parameters.gates.load:
-            gates.append(_load_gate(candidate, ground, compute))
-        report["candidate"] = {
-            "version": version,
-            "training_id": candidate.config.training_id,
-            "content_id": candidate.config.content_id,
-            "validation_mse": candidate.config.validation_mse,
-            "test": {name: {**of["scaled"], "mase": of["original"]["mase"]} for name, of in _short(reports).items()},
-            "num_windows": len(test),
-        }
-        if rival is not None and pointer is not None:
-            report["champion"] = {**pointer, "test_mse": rival.scores.sums.mse}
-        report = _decide(registry, report, gates, version, candidate.config.training_id)
+        with registry.candidate(result.model, version) as candidate:
+            report, gates = _score(ground, candidate, champion, report, gates)
+            report = _decide(registry, report, gates, version, candidate.config.training_id)
         registry.prune(store)
         return report
+
+
+def _score(
+    ground: Ground, candidate: SavedModel, champion: SavedModel | None, report: dict[str, Any], gates: list[Gate]
+) -> tuple[dict[str, Any], list[Gate]]:
+    """Score the candidate and the champion on the newest windows. Returns the report and the gates, extended."""
+    parameters, test = ground.parameters, ground.test
+    scored, compute = ground.score(candidate)
+    scores, reports = _beside_baselines(ground, scored.scores)
+    gates = gates + floor_gates(scores, reports, parameters.gates)
+    rival = None
+    if champion is not None and parameters.gates.champion:
+        try:
+            rival, _ = ground.score(champion)
+        except (ModelError, BackboneError) as error:
+            gates.append(Gate("champion: can be scored", False, error.what, "the same windows for both"))
+    first_truth = ground.series["date"].iloc[int(test.start.min()) + test.seq_len]
+    block = -(-test.pred_len // parameters.evaluation.test_step)
+    if rival is not None or champion is None or not parameters.gates.champion:
+        gates += champion_gates(scored, rival, champion, first_truth, block, parameters.gates)
+    if parameters.gates.load:
+        gates.append(_load_gate(candidate, ground, compute))
+    measured = {
+        "version": candidate.folder.parent.name,
+        "training_id": candidate.config.training_id,
+        "content_id": candidate.config.content_id,
+        "validation_mse": candidate.config.validation_mse,
+        "test": {name: {**of["scaled"], "mase": of["original"]["mase"]} for name, of in _short(reports).items()},
+        "num_windows": len(test),
+    }
+    report = {**report, "candidate": measured}
+    if rival is not None:
+        report["champion"] = {**report["champion"], "test_mse": rival.scores.sums.mse}
+    return report, gates
 
 
 def _decide(
@@ -152,8 +164,6 @@ def _decide(
         test_mse=candidate.get("test", {}).get("timellm", {}).get("mse"),
         newest_row=report["newest_row"],
     )
-    if decision == "promoted" and version is not None and training_id is not None:
-        registry.promote(version, training_id)
     log.info("%s: %s", decision, reason)
     return report
 

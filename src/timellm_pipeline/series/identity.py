@@ -11,11 +11,32 @@ import pandas as pd
 from timellm_pipeline.parameters import EvaluationParams, WindowParams
 from timellm_pipeline.series.borders import Borders
 
+SEAL = "seal"  # key of a JSON file's own digest
+
 
 def digest_of(facts: Any) -> str:
     """sha256 of a JSON-able value, the same whatever order its keys were written in."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sealed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts with the digest of themselves beside them, for a JSON file of ours."""
+    return {**facts, SEAL: digest_of(facts)}
+
+
+def unsealed(content: Any) -> dict[str, Any]:
+    """The facts of a sealed JSON object. Files written before there were seals have none and pass.
+
+    Raises ValueError when it is not an object, or not the one that was written.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not an object")
+    facts = dict(content)
+    seal = facts.pop(SEAL, None)
+    if seal is not None and seal != digest_of(facts):
+        raise ValueError("it is not what was written: its digest differs")
+    return facts
 
 
 def digest_of_file(path: Path) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.series.borders import Borders
@@ -19,6 +19,15 @@ class Scaler(BaseModel):
     mean: list[float]
     std: list[float]
     rows: tuple[int, int]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Scaler":
+        numbers = [*self.mean, *self.std]
+        if not len(self.channels) == len(self.mean) == len(self.std):
+            raise ValueError(f"{len(self.channels)} channels, {len(self.mean)} means and {len(self.std)} deviations")
+        if not np.isfinite(numbers).all() or not all(one > 0 for one in self.std):
+            raise ValueError("a mean or a deviation is not a finite number, or a deviation is not positive")
+        return self
 
     def scale(self, values: Float[np.ndarray, "rows channels"]) -> Float[np.ndarray, "rows channels"]:
         """Original units to scaled units."""

@@ -1,30 +1,40 @@
-"""Step checkpoints: written beside, synced, published by one rename, pruned only afterwards, verified on the way back.
+"""Step checkpoints: written beside, flushed, published by one rename, pruned only afterwards, verified when read.
 
     <root>/<training id>/
         run.json                 what this training is, to tell it from other runs in the root
         history.csv              the live history, to be watched
         step-000001000/          trainable.safetensors  state.pt  history.csv  manifest.json (digests of the others)
         intervals.safetensors    half-widths of the best model's prediction intervals
-        finished.json            the training is over: which step is best, and why it stopped
+        finished.json            the training is over: which step is best, why it stopped, and the intervals' digest
 
-Written by hand because none of the libraries that were tried gives exact resume, publication in one step and
-detection of damage together: see docs/architecture.md.
+manifest.json and finished.json also hold the digest of themselves. Written by hand because none of the libraries that
+were tried gives exact resume, publication in one step and detection of damage together: see docs/architecture.md.
 """
 
 import json
 import logging
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timellm_pipeline.errors import CheckpointError
-from timellm_pipeline.files import publish_folder, remove_folder, sync_file, sync_folder, write_whole
-from timellm_pipeline.model.intervals import HalfWidths
-from timellm_pipeline.model.saved import INTERVALS, intervals_as_bytes
-from timellm_pipeline.series.identity import digest_of_file
+from timellm_pipeline.files import (
+    exclusive,
+    is_link,
+    link_refused,
+    publish_folder,
+    remove_folder,
+    sync_file,
+    sync_folder,
+    write_atomic,
+)
+from timellm_pipeline.series.identity import digest_of_file, sealed, unsealed
+from timellm_pipeline.training.finished import FINISHED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +43,10 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 WEIGHTS, STATE, HISTORY, MANIFEST = "trainable.safetensors", "state.pt", "history.csv", "manifest.json"
+STEP = re.compile(r"step-\d{9}")
+LEFTOVER = re.compile(r"\.(partial-\d{9}|gone-step-\d{9})-\d+")
 LEAST_KEPT = 2  # with one, a checkpoint damaged while it was written would be the only one
-SPARE = 1.05  # room asked for beyond the expected bytes
+SPARE = 1.05  # space asked for beyond the expected bytes
 
 
 @dataclass(frozen=True)
@@ -48,18 +60,26 @@ class Checkpoint:
     def weights(self) -> "dict[str, Tensor]":
         """The trainable weights, on the CPU.
 
-        Read whole: weights mapped from the file would end the process when somebody cuts the file, and keep Windows
-        from deleting it.
+        Read at once: weights mapped from the file would end the process when somebody truncates the file, and keep
+        Windows from deleting it. Raises ModelError for weights that are not finite numbers.
         """
-        from safetensors.torch import load
+        from timellm_pipeline.model.weights import read_finite
 
-        return load((self.folder / WEIGHTS).read_bytes())
+        return read_finite((self.folder / WEIGHTS).read_bytes(), self.folder / WEIGHTS)
 
     def state(self) -> dict[str, Any]:
-        """Optimizer, scaler, random states and the run's counters. Nothing is unpickled."""
+        """Optimizer, scaler, random states and the run's counters. Nothing is unpickled.
+
+        Raises CheckpointError for a file that holds anything else.
+        """
         import torch
 
-        state: dict[str, Any] = torch.load(self.folder / STATE, weights_only=True, map_location="cpu")
+        try:
+            state: dict[str, Any] = torch.load(self.folder / STATE, weights_only=True, map_location="cpu")
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # what pickle, zip and torch's own checks raise; torch's message advises to unpickle
+            raise _unusable(self.folder, f"{STATE} does not hold plain tensors and numbers") from error
         return state
 
     def history(self) -> str:
@@ -79,11 +99,28 @@ class RunFolder:
         """The history file that grows while training runs."""
         return self.folder / HISTORY
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep a second process out. The system drops the lock when its holder dies, however it dies.
+
+        Raises CheckpointError when another process is in here.
+        """
+        busy = CheckpointError(
+            "another process is already running this training",
+            where=str(self.folder),
+            do="wait until it ends, or stop it: the same command then resumes from its newest checkpoint",
+        )
+        with exclusive(self.folder / ".lock", busy):
+            yield
+
     def open(self, facts: Mapping[str, Any]) -> None:
-        """Make the folder and write down what this training is."""
+        """Make the folder and write down what this training is. Raises CheckpointError, or StorageError for links."""
+        for path in (self.folder, self.live_history):
+            if is_link(path):
+                raise link_refused(path)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / "run.json", _json(facts))  # each time: a resume needs a writable root too
+            write_atomic(self.folder / "run.json", _json(facts))  # each time: a resume needs a writable root too
         except OSError as error:
             raise CheckpointError(
                 f"checkpoints cannot be written: {error.strerror or error}",
@@ -100,7 +137,7 @@ class RunFolder:
             raise CheckpointError(
                 f"{_mib(free)} are free; {count} checkpoints of {_mib(checkpoint_bytes)} need {_mib(needed)} more",
                 where=str(self.folder),
-                do="make room, lower training.keep_checkpoints, or set --params checkpoint_root=PATH",
+                do="free space, lower training.keep_checkpoints, or set --params checkpoint_root=PATH",
             )
 
     def save(
@@ -116,7 +153,7 @@ class RunFolder:
     ) -> Path:
         """Publish step-<step>; afterwards remove older ones beyond `keep`, never the best one.
 
-        Raises CheckpointError when it cannot be written, with what was needed; older checkpoints stay whole.
+        Raises CheckpointError when it cannot be written, with what was needed; older checkpoints stay complete.
         """
         import torch
         from safetensors import SafetensorError
@@ -134,7 +171,7 @@ class RunFolder:
             (partial / HISTORY).write_text(history, encoding="utf-8", newline="\n")
             digests = {path.name: digest_of_file(path) for path in sorted(partial.iterdir())}
             manifest = {"format": FORMAT, "step": step, "content": dict(content), "sha256": digests}
-            (partial / MANIFEST).write_bytes(_json(manifest))
+            (partial / MANIFEST).write_bytes(_json(sealed(manifest)))
             for path in partial.iterdir():
                 sync_file(path)
             sync_folder(partial)
@@ -145,18 +182,18 @@ class RunFolder:
             raise CheckpointError(
                 f"the checkpoint of step {step:,} needs about {_mib(needed)} and was not written: {error}",
                 where=str(self.folder),
-                do="make room or mend the drive, then run the same command again: older checkpoints are whole",
+                do="free space or repair the drive, then run the same command again: older checkpoints are complete",
             ) from error
         self._prune(step, keep, best_step)
         return final
 
     def newest(self) -> Checkpoint | None:
-        """The newest whole checkpoint; damaged ones are named in the log and passed over."""
+        """The newest complete checkpoint; damaged ones are named in the log and skipped."""
         for path in self._published():
             try:
                 return self.read(path)
             except CheckpointError as error:
-                log.warning("checkpoint %s is passed over: %s; trying the one before", path.name, error.what)
+                log.warning("checkpoint %s is skipped: %s; trying the one before", path.name, error.what)
         return None
 
     def at(self, step: int) -> Checkpoint:
@@ -164,50 +201,28 @@ class RunFolder:
         return self.read(self._place(step))
 
     def read(self, path: Path) -> Checkpoint:
-        """A checkpoint folder, every file held against its digest. Raises CheckpointError saying what is wrong."""
+        """A checkpoint folder, every file compared with its digest. Raises CheckpointError saying what is wrong."""
         try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            manifest = unsealed(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
             found, step, digests = manifest["format"], int(manifest["step"]), dict(manifest["sha256"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _unusable(path, f"its {MANIFEST} cannot be read ({type(error).__name__})") from error
+            content = dict(manifest["content"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise _unusable(path, f"its {MANIFEST} cannot be used ({error or type(error).__name__})") from error
         if found != FORMAT:
             raise _unusable(path, f"it has format {found}; this version reads {FORMAT}")
         for name in (WEIGHTS, STATE, HISTORY):
             try:
-                whole = digest_of_file(path / name) == digests.get(name)
+                unchanged = digest_of_file(path / name) == digests.get(name)
             except OSError as error:
                 raise _unusable(path, f"{name} cannot be read ({error.strerror})") from error
-            if not whole:
+            if not unchanged:
                 raise _unusable(path, f"{name} is not what was written")
-        return Checkpoint(path, step, dict(manifest.get("content", {})))
-
-    def keep_intervals(self, widths: HalfWidths) -> None:
-        """Keep the half-widths of the best model's prediction intervals."""
-        write_whole(self.folder / INTERVALS, intervals_as_bytes(widths))
-
-    def intervals(self) -> HalfWidths | None:
-        """What `keep_intervals` kept, or None."""
-        from safetensors.numpy import load
-
-        path = self.folder / INTERVALS
-        return load(path.read_bytes())["half_widths"] if path.exists() else None
-
-    def finish(self, facts: Mapping[str, Any]) -> None:
-        """Write the finished marker."""
-        write_whole(self.folder / "finished.json", _json(facts))
-
-    def finished(self) -> dict[str, Any] | None:
-        """What `finish` wrote, or None while training is not over. A torn marker counts as none."""
-        try:
-            facts: dict[str, Any] = json.loads((self.folder / "finished.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return facts
+        return Checkpoint(path, step, content)
 
     def unfinish(self) -> None:
         """Take the checkpoints away, and at last the finished marker, to train from the start again.
 
-        Raises CheckpointError when one cannot be deleted: a new run would go on from it.
+        Raises CheckpointError when one cannot be deleted: a new run would resume from it.
         """
         left = [path.name for path in self._published() if not remove_folder(path)]
         if left:
@@ -216,25 +231,24 @@ class RunFolder:
                 where=str(self.folder),
                 do="close what reads it, or delete the folder by hand, and run the same command again",
             )
-        (self.folder / "finished.json").unlink(missing_ok=True)
+        (self.folder / FINISHED).unlink(missing_ok=True)
 
     def _place(self, step: int) -> Path:
         return self.folder / f"step-{step:09d}"
 
     def _published(self) -> list[Path]:
-        return sorted(self.folder.glob("step-*"), reverse=True)
+        return sorted((path for path in self.folder.iterdir() if STEP.fullmatch(path.name)), reverse=True)
 
     def _prune(self, step: int, keep: int, best_step: int | None) -> None:
         protected = self._place(best_step) if best_step is not None else None
-        damaged = [path for path in self._published() if path > self._place(step)]  # passed over, to be made again
+        damaged = [path for path in self._published() if path > self._place(step)]  # skipped, to be made again
         for path in damaged:
             remove_folder(path)
         for old in self._published()[max(keep, LEAST_KEPT) :]:
             if old != protected:
                 remove_folder(old)
-        for pattern in (".partial-*", ".gone-*"):
-            for stale in self.folder.glob(pattern):
-                remove_folder(stale)
+        for stale in [path for path in self.folder.iterdir() if LEFTOVER.fullmatch(path.name)]:
+            remove_folder(stale)
 
 
 @dataclass(frozen=True)
@@ -252,9 +266,11 @@ class CheckpointStore:
         others = [path for path in self.root.glob("*/run.json") if path.parent.name != training_id]
         for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
             try:
-                return path.parent.name, json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
+                facts = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError, RecursionError):
                 continue
+            if isinstance(facts, dict):
+                return path.parent.name, facts
         return None
 
 

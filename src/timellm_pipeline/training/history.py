@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from timellm_pipeline.files import write_in_place
+
 
 @dataclass(frozen=True)
 class HistoryRow:
@@ -40,7 +42,7 @@ class History:
 
     def __init__(self, live: Path, text: str = "") -> None:
         self.live, self.text = live, text or HEADER
-        self.live.write_text(self.text, encoding="utf-8", newline="\n")
+        write_in_place(self.live, self.text.encode())
         self._since, self._steps = time.perf_counter(), 0
 
     def count_step(self) -> None:
@@ -56,8 +58,8 @@ class History:
         values = [getattr(row, field.name) for field in fields(HistoryRow)]
         line = ",".join("" if value is None else repr(value) for value in values) + "\n"
         self.text += line
-        try:  # the whole text, so that a row that could not be written is not missing later
-            self.live.write_text(self.text, encoding="utf-8", newline="\n")
+        try:  # the complete text, so that a row that could not be written is not missing later
+            write_in_place(self.live, self.text.encode())
         except OSError as error:  # a viewer holds it, or the drive hiccups: checkpoints have their own copy
             log.warning("%s cannot be written now (%s); checkpoints keep the history", self.live, error)
         self.start_clock()

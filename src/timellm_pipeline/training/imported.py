@@ -13,6 +13,7 @@ from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import TrainedModel
 from timellm_pipeline.model.sizes import count_parameters
 from timellm_pipeline.model.timellm import TimeLLM
+from timellm_pipeline.model.weights import refuse_not_finite
 from timellm_pipeline.series.identity import digest_of, digest_of_file
 from timellm_pipeline.series.windows import windows_of
 from timellm_pipeline.training.preparation import Training
@@ -41,6 +42,7 @@ def import_published(training: Training, source: BackboneSource, path: Path) -> 
             do="run with --env published, or set model.prototypes=vocabulary",
         )
     state = read_state(path)
+    refuse_not_finite(state, path)
     loaded = source.load(parameters.backbone, compute)
     model = TimeLLM.around(parameters.window, parameters.prompt, parameters.model, loaded, training.description)
     model.load_upstream_state_dict(state)
@@ -70,15 +72,19 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             content: Any = load(path.read_bytes())
         else:
             content = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # torch raises what pickle, zip and its own checks raise
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # what pickle, zip and torch's own checks raise; torch's message advises to unpickle
         raise ModelError(
-            f"this is no file of plain tensors: {str(error).strip().splitlines()[0]}",
+            f"this is not a file of plain tensors ({type(error).__name__})",
             where=str(path),
             do="save the state dict alone: torch.save(model.state_dict(), PATH)",
         ) from error
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(one, torch.Tensor) for one in content.values()):
-        raise ModelError("this is no state dict", where=str(path), do="save model.state_dict() alone")
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(one, torch.Tensor) for name, one in content.items()
+    ):
+        raise ModelError("this is not a state dict", where=str(path), do="save model.state_dict() alone")
     return dict(content)

@@ -120,7 +120,7 @@ class TrainingLoop:
         """Train to the end. Returns why it stopped and how many steps this process ran.
 
         Raises:
-            TrainingStopped: after SIGTERM or Ctrl-C, with a checkpoint written.
+            TrainingStopped: after SIGTERM, SIGHUP or Ctrl-C, with a checkpoint written.
             TrainingError: for a loss or gradient that is no finite number.
             CheckpointError: when a checkpoint cannot be written.
         """
@@ -291,16 +291,17 @@ class TrainingLoop:
     def _not_finite(self, what: str, seen: list[np.ndarray]) -> TrainingError:
         windows = np.concatenate(seen)
         listed = ", ".join(map(str, windows[:16])) + (" …" if len(windows) > 16 else "")
+        newest = self.run_folder.newest()
+        kept = "no checkpoint was written yet" if newest is None else f"the checkpoint of step {newest.step:,} is kept"
         return TrainingError(
             f"the {what} is not a finite number at step {self.state.step:,}",
             where=f"training windows {listed} (row numbers of window_index's train part)",
-            do="lower training.learning_rate, or set training.precision=no; "
-            "the last checkpoint is whole and the same command goes on from it",
+            do=f"lower training.learning_rate, or set training.precision=no; {kept}",
         )
 
     def _stopped(self, number: int) -> TrainingStopped:
         return TrainingStopped(
             number,
             f"stopped at step {self.state.step:,} as asked; saved in {self.run_folder.folder}; "
-            "the same command goes on from there",
+            "the same command resumes from there",
         )

@@ -144,7 +144,7 @@ def prepare_training(
         compute=compute,
     )
     if start is not None:
-        facts["start"] = start.digests()[WEIGHTS]
+        facts["start"] = start.sha256[WEIGHTS]
     training_id = digest_of(facts)
     content = content_facts(training_id, parameters.backbone, compute)
     log.info("training id %s · content id %s", training_id[:16], digest_of(content)[:16])

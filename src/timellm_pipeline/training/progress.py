@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import suppress
 from types import TracebackType
 
 import torch
@@ -30,15 +31,19 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.bar.close()
+        with suppress(OSError):
+            self.bar.close()
 
     def advance(self, loss: float) -> None:
         """One more step, with its loss."""
         facts = {"loss": f"{loss:.4f}"}
         if self.on_terminal and torch.cuda.is_available():
             facts["gpu"] = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}GiB"
-        self.bar.set_postfix(facts, refresh=False)
-        self.bar.update()
+        try:
+            self.bar.set_postfix(facts, refresh=False)
+            self.bar.update()
+        except OSError:  # the terminal was closed; training has a signal to obey, and a checkpoint to write
+            self.bar.disable = True
 
     def report(self, step: int, loss: float, validation_mse: float | None, seconds_per_step: float) -> None:
         """A line for the log. On a terminal the bar says the same, so only validations are logged there."""

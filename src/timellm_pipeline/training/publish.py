@@ -8,6 +8,7 @@ from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.model.saved import TrainedModel
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.training.checkpoint import Checkpoint
+from timellm_pipeline.training.finished import read_finished, read_intervals
 from timellm_pipeline.training.history import read_history
 from timellm_pipeline.training.preparation import Training
 
@@ -29,9 +30,11 @@ def publish_checkpoint(training: Training, which: str) -> tuple[TrainedModel, pd
         best_step=checkpoint.step,
         validation_mse=run["best_mse"] if best else None,
     )
-    finished = training.run.finished()
-    calibrated = finished is not None and finished["best_step"] == checkpoint.step
-    intervals = training.run.intervals() if calibrated else None
+    finished = read_finished(training.run.folder)
+    intervals = None
+    if finished is not None and finished.best_step == checkpoint.step:
+        num_channels, pred_len = len(training.inputs.scaler.channels), training.parameters.window.pred_len
+        intervals = read_intervals(training.run.folder, finished, num_channels, pred_len)
     return TrainedModel(config, checkpoint.weights(), training.inputs.scaler, intervals), read_history(
         checkpoint.history()
     )

@@ -13,7 +13,6 @@ import torch
 
 from timellm_pipeline.errors import CheckpointError, TrainingError
 from timellm_pipeline.evaluation.forecasting import calibrate
-from timellm_pipeline.files import alone_in
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.model.sizes import count_parameters, trainable_count
@@ -22,6 +21,7 @@ from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.windows import windows_of
 from timellm_pipeline.training.checkpoint import LEAST_KEPT, Checkpoint, CheckpointStore
+from timellm_pipeline.training.finished import Finished, read_finished, read_intervals, write_finished
 from timellm_pipeline.training.history import read_history
 from timellm_pipeline.training.identity import differences
 from timellm_pipeline.training.loop import TrainingLoop
@@ -61,57 +61,57 @@ def train_model(
         TrainingStopped: after a signal, with a checkpoint written.
     """
     training = prepare_training(inputs, parameters, source, store, start)
-    finished = training.run.finished()
+    finished = read_finished(training.run.folder)
     steps_run = 0
     if finished is None or parameters.training.force:
         if finished is None:
             _say_what_differs(training, store)
         training.run.open({**training.facts, "said": _said(training), "max_steps": inputs.plan.max_steps})
-        with alone_in(training.run.folder), _memory_explained(training):
+        with training.run.alone(), _memory_explained(training):
             again = finished is not None
             finished, steps_run = _train_to_the_end(training, source, version, start, again)
     else:
         log.info(
-            "this training has finished before (in version %s): nothing is trained, its model is saved again",
-            finished["trained_in"],
+            "this training is already finished (in version %s): nothing is trained, its model is saved again",
+            finished.trained_in,
         )
-        _drift(training, finished["content"], training.run.folder, "this finished training")
+        _drift(training, finished.content, training.run.folder, "this finished training")
     best = _best(training, finished)
-    intervals = training.run.intervals()
+    intervals = read_intervals(training.run.folder, finished, len(inputs.scaler.channels), parameters.window.pred_len)
     config = training.model_config(
-        content_id=digest_of(finished["content"]),
-        counts=finished["parameters"],
+        content_id=digest_of(finished.content),
+        counts=finished.parameters,
         best_step=best.step,
-        validation_mse=finished["validation_mse"],
+        validation_mse=finished.validation_mse,
     )
     return TrainingResult(
         model=TrainedModel(config, best.weights(), inputs.scaler, intervals),
-        history=read_history(finished["history"]),
+        history=read_history(finished.history),
         record={
             "training_id": training.training_id,
             "content_id": config.content_id,
-            "trained": finished["trained_in"] == version,
-            "trained_in": finished["trained_in"],
+            "trained": finished.trained_in == version,
+            "trained_in": finished.trained_in,
             "steps_run": steps_run,
-            "steps": finished["steps"],
-            "resumed_from": [resumed["step"] for resumed in finished["resumed"]],
-            "resume_chain": finished["resumed"],
+            "steps": finished.steps,
+            "resumed_from": [resumed["step"] for resumed in finished.resumed],
+            "resume_chain": finished.resumed,
             "best_step": best.step,
-            "validation_mse": finished["validation_mse"],
-            "stop_reason": finished["stop_reason"],
-            "parameters": finished["parameters"],
+            "validation_mse": finished.validation_mse,
+            "stop_reason": finished.stop_reason,
+            "parameters": finished.parameters,
             "seed": parameters.training.seed,
             "data_id": inputs.plan.data_id,
             "raw_sha256": inputs.scaled_series.attrs.get("sha256"),
             "backbone": training.backbone_identity,
-            "content": finished["content"],
+            "content": finished.content,
         },
     )
 
 
 def _train_to_the_end(
     training: Training, source: BackboneSource, version: str, start: SavedModel | None, again: bool
-) -> tuple[dict[str, Any], int]:
+) -> tuple[Finished, int]:
     """Train from the newest checkpoint or from the start. Returns the finished marker and the steps run here.
 
     Args:
@@ -163,7 +163,7 @@ def _train_to_the_end(
     )
     if checkpoint is not None:
         loop.restore(checkpoint, drift)
-        log.info("going on from step %s", f"{checkpoint.step:,}")
+        log.info("resuming from step %s", f"{checkpoint.step:,}")
     log.info("checkpoints, best model and the live history.csv: %s", run.folder)
     log.info('to watch it: python -m timellm_pipeline watch --root "%s"', run.folder.parent)
     stop_reason, steps_run = loop.run()
@@ -174,21 +174,21 @@ def _train_to_the_end(
             where=str(run.folder),
             do="lower training.learning_rate, or look for extreme values in the series",
         )
-    finished = {
-        "best_step": state.best_step,
-        "validation_mse": state.best_mse,
-        "stop_reason": stop_reason,
-        "steps": state.step,
-        "resumed": state.resumed,
-        "parameters": counts,
-        "trained_in": version,
-        "content": training.content,
-        "history": loop.history.text,
-    }
+    finished = Finished(
+        best_step=state.best_step,
+        validation_mse=state.best_mse,
+        stop_reason=stop_reason,
+        steps=state.step,
+        resumed=state.resumed,
+        parameters=counts,
+        trained_in=version,
+        content=training.content,
+        history=loop.history.text,
+    )
     best = run.at(state.best_step)  # a marker must not promise a model that is damaged
     model.load_trainables(best.weights())
-    run.keep_intervals(calibrate(model, loop.validation_windows, parameters.evaluation.batch_size, compute))
-    run.finish(finished)
+    widths = calibrate(model, loop.validation_windows, parameters.evaluation.batch_size, compute)
+    write_finished(run.folder, finished, widths)
     return finished, steps_run
 
 
@@ -213,10 +213,10 @@ def _memory_explained(training: Training) -> Iterator[None]:
         ) from error
 
 
-def _best(training: Training, finished: Mapping[str, Any]) -> Checkpoint:
+def _best(training: Training, finished: Finished) -> Checkpoint:
     """The checkpoint that a finished run has for its model."""
     try:
-        return training.run.at(finished["best_step"])
+        return training.run.at(finished.best_step)
     except CheckpointError as error:
         raise CheckpointError(
             f"this training has finished, but its best checkpoint is damaged: {error.what}",
@@ -240,7 +240,8 @@ def _say_what_differs(training: Training, store: CheckpointStore) -> None:
     if other is None or (training.run.folder / "run.json").exists():
         return
     name, theirs = other
-    in_words = differences(_said(training), theirs.pop("said", {}))
+    described = theirs.pop("said", None)
+    in_words = differences(_said(training), described if isinstance(described, dict) else {})
     theirs.pop("max_steps", None)  # its own facts say it already
     found = differences(training.facts, theirs)
     if in_words:

@@ -1,5 +1,6 @@
 """A look at a training on its way, from its store alone: also while another process, or another machine, trains."""
 
+import html
 import json
 import time
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.errors import CheckpointError, StorageError, escape
 from timellm_pipeline.evaluation.plots import plot_history
-from timellm_pipeline.files import write_whole
+from timellm_pipeline.files import write_atomic
 from timellm_pipeline.series.plan import in_words
+from timellm_pipeline.training.checkpoint import STEP
 from timellm_pipeline.training.history import HEADER, read_history
 
 RECENT = 20  # rows whose median is the speed
@@ -50,7 +52,7 @@ class Look:
     def line(self) -> str:
         """The same in one line: where it is, how fast, how long it will take, what is kept."""
         if self.history.empty:
-            return f"no step yet · begun {in_words(self.age)} ago · {self.folder}"
+            return f"no step yet · started {in_words(self.age)} ago · {escape(self.folder)}"
         total = "" if self.max_steps is None else f"/{self.max_steps:,}"
         facts = [f"step {self.step:,}{total}", f"epoch {self.history['epoch'].iloc[-1]}"]
         facts.append(f"loss {self.history['loss'].iloc[-1]:.4f}")
@@ -60,7 +62,7 @@ class Look:
             facts.append(f"best validation MSE {validated.min():.4f} (step {best:,})")
         facts.append(f"{self.seconds_per_step:.3g} s/it")
         if self.finished is not None:
-            facts.append(f"finished: {self.finished.get('stop_reason')}")
+            facts.append(f"finished: {escape(self.finished.get('stop_reason'))[:40]}")
         else:
             if self.max_steps is not None:
                 facts.append(f"{in_words((self.max_steps - self.step) * self.seconds_per_step)} left")
@@ -71,7 +73,7 @@ class Look:
     def figure(self) -> Any:
         """Loss and validation so far, each checkpoint a tick below, with the line as its title."""
         figure = plot_history(self.history)
-        facts = self.line().split(" · ")
+        facts = html.escape(self.line()).split(" · ")
         figure.update_layout(title_text=f"{' · '.join(facts[:3])}<br><sup>{' · '.join(facts[3:])}</sup>")
         figure.update_layout(title_pad_b=44, margin_t=120)
         figure.add_scatter(
@@ -93,8 +95,8 @@ def look_at(root: Path, training_id: str | None = None) -> Look:
 
     Raises CheckpointError when there is none.
     """
-    runs = {path.parent: _newest(path.parent) for path in root.glob(f"{training_id or ''}*/run.json")}
-    runs = {folder: time_ for folder, time_ in runs.items() if not folder.name.startswith(".")}
+    begins = [path for path in _folders(root) if path.name.startswith(training_id or "") and path.name[:1] != "."]
+    runs = {folder: _newest(folder) for folder in begins if (folder / "run.json").exists()}
     if not runs:
         raise CheckpointError(
             f"there is no training {training_id or ''}".rstrip() + " in this folder",
@@ -102,13 +104,15 @@ def look_at(root: Path, training_id: str | None = None) -> Look:
             do="give the folder that `kedro run` names when training begins: --root PATH",
         )
     folder = max(runs, key=lambda folder: runs[folder])
-    facts = _read(folder / "run.json") or {}
+    max_steps = (_read(folder / "run.json") or {}).get("max_steps")
     return Look(
         folder=folder,
-        history=read_history(_whole_lines(folder / "history.csv")),
-        max_steps=facts.get("max_steps"),
+        history=_history(folder / "history.csv"),
+        max_steps=max_steps if isinstance(max_steps, int) else None,
         age=max(time.time() - runs[folder], 0),
-        checkpoints=sorted(int(path.name.removeprefix("step-")) for path in folder.glob("step-*")),
+        checkpoints=sorted(
+            int(path.name.removeprefix("step-")) for path in _folders(folder) if STEP.fullmatch(path.name)
+        ),
         finished=_read(folder / "finished.json"),
     )
 
@@ -119,8 +123,10 @@ def write_page(look: Look, path: Path, refresh: int) -> None:
     now = datetime.now().strftime("%H:%M:%S")
     body = look.figure().to_html(include_plotlyjs=True, full_html=False)
     head = f'<!doctype html><meta charset="utf-8">{again}<title>step {look.step:,}</title>'
+    if path.is_dir():
+        raise StorageError("the page is a folder", where=str(path), do="give the name of a file: --page watch.html")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, f"{head}{body}<p>{now} · {look.folder}".encode())
+    write_atomic(path, f"{head}{body}<p>{now} · {html.escape(escape(look.folder))}".encode())
 
 
 def _newest(folder: Path) -> float:
@@ -128,15 +134,32 @@ def _newest(folder: Path) -> float:
     return max(path.stat().st_mtime for path in (folder / "run.json", folder / "history.csv") if path.exists())
 
 
-def _whole_lines(path: Path) -> str:
-    """The history without a line that is just being written."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return text[: text.rfind("\n") + 1] or HEADER
+def _folders(root: Path) -> list[Path]:
+    try:
+        return sorted(root.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _history(path: Path) -> pd.DataFrame:
+    """The history without a line that is being written. Raises CheckpointError for another program's file."""
+    content = path.read_bytes() if path.exists() else b""
+    try:
+        text = content.decode("utf-8")
+        history = read_history(text[: text.rfind("\n") + 1] or HEADER)
+        numbers = history[HEADER.strip().split(",")].apply(pd.to_numeric)
+    except (ValueError, KeyError, TypeError) as error:  # pandas' parser errors are ValueErrors
+        raise CheckpointError(
+            f"this is not the history of a training: {str(error).splitlines()[0]}",
+            where=str(path),
+            do="give the folder that training names when it starts: --root PATH",
+        ) from error
+    return numbers
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return facts
+    return facts if isinstance(facts, dict) else None

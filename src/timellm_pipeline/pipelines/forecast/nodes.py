@@ -18,6 +18,7 @@ def forecast(
     from timellm_pipeline.model.future import check_series, forecast_series
 
     check_series(series, timellm_model)  # before the backbone is loaded
+    log.info("forecasting with model version %s, from %s", timellm_model.folder.parent.name, series.attrs["file"])
     compute = compute_as_trained(timellm_model.config.precision)
     model = timellm_model.load(backbone, compute, backbone_place)
     if timellm_model.intervals() is None and forecast.levels:

@@ -42,7 +42,7 @@ def retrain(
         step_checkpoints,
         registry,
         run_context["version"],
-        pd.Timestamp.now(),
+        pd.Timestamp.now("UTC"),
     )
     return {**report, "run": run_context}
 
@@ -52,4 +52,4 @@ def rollback(registry: Any) -> dict[str, Any]:
     with registry.alone():
         before, after = registry.rollback()
     log.info("rolled back from version %s to version %s", before, after)
-    return {"from": before, "to": after, "decisions": registry.decisions()}
+    return {"from": before, "to": after, "decisions": [one.facts() for one in registry.journal().decisions]}

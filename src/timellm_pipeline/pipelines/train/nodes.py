@@ -137,7 +137,7 @@ def record(
         "raw_unchanged": unchanged,
         "run": run_context,
         "outputs": {
-            **timellm_model.digests(),
+            **timellm_model.sha256,
             "test_metrics": digest_of(test_metrics),
             "training_history": digest_of_frame(without_times(training_history)),
         },
