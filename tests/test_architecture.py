@@ -12,7 +12,10 @@ from conftest import ROOT
 PACKAGE = ROOT / "src/timellm_pipeline"
 ROOMS = [
     "errors",
+    "diagnosis",
+    "logs",
     "files",
+    "versions",
     "parameters",
     "series",
     "model",

@@ -28,7 +28,7 @@ from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.parameters import BackboneParams, DataParams
 from timellm_pipeline.series.reading import RawFile, read_table
 from timellm_pipeline.series.synthetic import synthetic_series
-from timellm_pipeline.training.checkpoint import CheckpointStore
+from timellm_pipeline.training.finished import read_finished
 from timellm_pipeline.training.identity import source_digest
 from timellm_pipeline.training.loop import TrainingLoop
 
@@ -123,8 +123,8 @@ def test_folders_with_spaces_and_chinese_names_hold_a_run_that_was_killed_and_go
     path = ran.root / "08_reporting/run_manifest.json"
     manifest = WholeJSONDataset(filepath=path.as_posix(), version=Version(None, None)).load()
     assert (manifest["resumed_from"], manifest["steps_run"], manifest["raw_path"]) == ([5], 5, str(ran.csv))
-    finished = CheckpointStore(ran.checkpoints).run(manifest["training_id"]).finished()
-    assert finished is not None and finished["best_step"] == manifest["best_step"]
+    finished = read_finished(ran.checkpoints / manifest["training_id"])
+    assert finished is not None and finished.best_step == manifest["best_step"]
 
 
 def test_a_spreadsheets_csv_gives_the_forecast_of_a_plain_one_under_its_own_names(ran: Ran) -> None:

@@ -91,3 +91,9 @@ def escape(text: object) -> str:
         one if one.isprintable() or one in JOINERS or category(one) == "Zs" else one.encode("unicode_escape").decode()
         for one in str(text)
     )
+
+
+def shown(text: object, most: int = 80) -> str:
+    """A column name or cell of a file as one line that is safe to print, cut at `most` characters."""
+    line = escape(str(text)[: most + 1])
+    return line if len(line) <= most else f"{line[: most - 1]}…"

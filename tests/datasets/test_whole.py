@@ -86,7 +86,9 @@ def test_only_the_newest_versions_stay(tmp_path: Path) -> None:
     """Scheduled runs fill a disk in a month."""
     path = tmp_path / "[odd] folder 数据" / "facts.json"
     for number in range(1, 7):
-        dataset(WholeJSONDataset, path, day(number), keep_versions=3).save({"day": number})
+        one = dataset(WholeJSONDataset, path, day(number), keep_versions=3)
+        one.save({"day": number})
+        one.release()  # as Kedro does when no node needs it any more
     found = dataset(WholeJSONDataset, path)
     assert found.list_versions(full_path=False) == [day(6), day(5), day(4)]
     assert found.load() == {"day": 6}

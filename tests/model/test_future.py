@@ -36,7 +36,7 @@ def test_a_forecast_goes_on_from_the_last_row_in_original_units(model: TimeLLM, 
     """Shifted by a row, or left in scaled units, a forecast still looks like one."""
     table = model.forecast(raw_series)
     assert list(table.columns[:5]) == ["channel", "window_end", "step", "timestamp", "forecast"]
-    assert list(table.columns[5:]) == ["lower_80", "upper_80", "lower_95", "upper_95"]
+    assert list(table.columns[5:]) == ["lower_80", "upper_80", "lower_95", "upper_95", "window_filled"]
     channels = [name for name in raw_series.columns if name != "date"]
     assert list(dict.fromkeys(table["channel"])) == channels and len(table) == 7 * 12
     last = pd.Timestamp(raw_series["date"].iloc[-1])

@@ -35,7 +35,7 @@ class Workplace:
         self.registry = Registry(root / "models")
         self.number = 0
 
-    def retrain(self, raw: pd.DataFrame, version: str = "", now: str = "2020-02-01", **groups: Any) -> dict[str, Any]:
+    def retrain(self, raw: pd.DataFrame, version: str = "", now: str = "2020-03-01", **groups: Any) -> dict[str, Any]:
         """Retrain on a cut of the series; returns the report."""
         self.number += 1
         gates = {**EASY, **groups.pop("gates", {})}
@@ -241,7 +241,7 @@ def test_two_retrainings_at_once_are_one_too_many(workplace: Workplace) -> None:
         [sys.executable, "-c", hold, root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout is not None and other.stdout.readline() == "in\n"
-        with pytest.raises(TrainingError, match="another retraining is under way"):
+        with pytest.raises(TrainingError, match="another retraining is running"):
             workplace.retrain(cut(500))
         other.kill()
         other.wait()

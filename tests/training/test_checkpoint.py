@@ -11,14 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
 from timellm_pipeline import files
 from timellm_pipeline.errors import CheckpointError
-from timellm_pipeline.series.identity import digest_of_file
+from timellm_pipeline.series.identity import digest_of_file, sealed, unsealed
 from timellm_pipeline.training.checkpoint import CheckpointStore, RunFolder
+from timellm_pipeline.training.finished import Finished, read_finished, write_finished
 
 # Everything that changes the disk while a checkpoint is written, by where the program looks it up.
 OPERATIONS: list[tuple[Any, str]] = [
@@ -32,6 +34,19 @@ OPERATIONS: list[tuple[Any, str]] = [
     (Path, "replace"),
     (shutil, "rmtree"),
 ]
+
+
+FINISHED = Finished(
+    best_step=5,
+    validation_mse=0.5,
+    stop_reason="max_steps",
+    steps=5,
+    resumed=[],
+    parameters={"trainable": 1},
+    trained_in="v",
+    content={"torch": "2"},
+    history="step\n5\n",
+)
 
 
 class Killed(BaseException):
@@ -209,8 +224,8 @@ def test_a_drive_that_does_not_rename_gets_whole_copies_and_is_said_once(
     (run.folder / "step-000000005" / "state.pt").write_bytes(b"torn")
     assert run.newest().step == 4
     save(run, 5)
-    run.finish({"best_step": 5})
-    assert run.newest().step == 5 and run.finished() == {"best_step": 5}
+    write_finished(run.folder, FINISHED, np.zeros((8, 1, 2), dtype=np.float32))
+    assert run.newest().step == 5 and read_finished(run.folder).best_step == 5
     assert [path.name for path in sorted(run.folder.glob("*step-*"))] == ["step-000000004", "step-000000005"]
     assert not list(run.folder.glob(".*"))
     assert caplog.text.count("cannot rename") == 1
@@ -266,15 +281,15 @@ def test_passed_over_checkpoints_do_not_push_whole_ones_out(run: RunFolder) -> N
 
 def test_a_second_process_in_one_folder_is_refused_and_the_first_ones_death_frees_it(tmp_path: Path) -> None:
     """Two processes of one training would prune each other's checkpoints."""
-    hold = "import sys, time; from pathlib import Path; from timellm_pipeline.files import alone_in\n"
-    hold += "with alone_in(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
+    hold = "import sys, time; from pathlib import Path; from timellm_pipeline.training.checkpoint import RunFolder\n"
+    hold += "with RunFolder(Path(sys.argv[1]), 'id').alone(): print('in', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None and other.stdout.readline() == "in\n"
-        with pytest.raises(CheckpointError, match="another process"), files.alone_in(tmp_path):
+        with pytest.raises(CheckpointError, match="another process"), RunFolder(tmp_path, "id").alone():
             pass
         other.kill()
         other.wait()
-    with files.alone_in(tmp_path):
+    with RunFolder(tmp_path, "id").alone():
         pass
 
 
@@ -289,7 +304,7 @@ def test_a_drive_without_locks_is_said_and_used(
     monkeypatch.setattr(files, "_reported", set())
     monkeypatch.setattr(files.FileLock, "acquire", refuse)
     for _ in range(2):
-        with files.alone_in(tmp_path):
+        with RunFolder(tmp_path, "id").alone():
             pass
     assert caplog.text.count("has no locks") == 1
 
@@ -347,9 +362,10 @@ def test_nothing_in_a_checkpoint_is_unpickled(run: RunFolder, tmp_path: Path) ->
     folder = run.folder / "step-000000001"
     torch.save({"run": Evil()}, folder / "state.pt")
     manifest = (folder / "manifest.json").read_text(encoding="utf-8")
-    content = json.loads(manifest)
+    content = unsealed(json.loads(manifest))
     content["sha256"]["state.pt"] = digest_of_file(folder / "state.pt")
-    (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(Exception, match="[Ww]eights"):
+    (folder / "manifest.json").write_text(json.dumps(sealed(content)), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="does not hold plain tensors") as caught:
         run.newest().state()
+    assert "weights_only" not in str(caught.value)
     assert not (tmp_path / "pwned").exists()

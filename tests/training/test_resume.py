@@ -160,7 +160,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(
         (newest / "manifest.json").write_text(manifest.replace('"format": 1', '"format": 99'), encoding="utf-8")
     resumed = train(raw_series, parameters, tmp_path / "store")
     assert resumed.record["resumed_from"] == [10]
-    assert "step-000000012 is passed over" in caplog.text
+    assert "step-000000012 is skipped" in caplog.text
     assert_same(resumed, undisturbed)
 
 
@@ -201,7 +201,7 @@ def test_finished_is_finished(raw_series: pd.DataFrame, tmp_path: Path, caplog: 
     second = train(raw_series, small_parameters(), tmp_path / "store", "v2")
     assert (first.record["trained"], second.record["trained"]) == (True, False)
     assert second.record["trained_in"] == "v1" and second.record["steps_run"] == 0
-    assert "has finished before (in version v1)" in caplog.text
+    assert "is already finished (in version v1)" in caplog.text
     assert_same(second, first)
     forced = train(raw_series, small_parameters(training={"force": True}), tmp_path / "store", "v3")
     assert forced.record["trained_in"] == "v3" and forced.record["steps_run"] == 12

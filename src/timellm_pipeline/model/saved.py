@@ -6,6 +6,7 @@ The frozen backbone is named there by its identity; its weights are never copied
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from timellm_pipeline.errors import BackboneError, ModelError
+from timellm_pipeline.files import is_link, move, remove_folder
 from timellm_pipeline.model.intervals import HalfWidths
 from timellm_pipeline.model.sizes import trainable_shapes
 from timellm_pipeline.parameters import (
@@ -78,9 +80,15 @@ class TrainedModel:
     intervals: HalfWidths | None = None
 
     def write(self, folder: Path) -> None:
-        """Write the files into a new folder, the config with the others' digests last."""
+        """Write the files into a new folder, the config with the others' digests last.
+
+        Raises ModelError for weights that are not finite numbers.
+        """
         from safetensors.torch import save_file
 
+        from timellm_pipeline.model.weights import refuse_not_finite
+
+        refuse_not_finite(self.weights, folder)
         folder.mkdir(parents=True)
         save_file(self.weights, folder / WEIGHTS)
         (folder / SCALER).write_text(self.scaler.model_dump_json(indent=2), encoding="utf-8")
@@ -89,6 +97,17 @@ class TrainedModel:
         digests = {path.name: digest_of_file(path) for path in sorted(folder.iterdir())}
         content = sealed({**self.config.model_dump(mode="json"), "sha256": digests})
         (folder / CONFIG).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+
+    def publish(self, folder: Path) -> None:
+        """Write a new folder, complete or not at all. Raises ModelError, also when the folder exists already."""
+        if folder.exists() or is_link(folder):
+            raise ModelError("this folder exists already", where=str(folder), do="give the path of a new folder")
+        partial = folder.with_name(f".partial-{folder.name}-{os.getpid()}")
+        try:
+            self.write(partial)
+            move(partial, folder)
+        finally:
+            remove_folder(partial)
 
 
 @dataclass(frozen=True)

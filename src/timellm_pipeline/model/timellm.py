@@ -8,7 +8,6 @@ Source: Jin et al., "Time-LLM: Time Series Forecasting by Reprogramming Large La
 docs/differences.md says where this departs from the published code, and why.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 
 from timellm_pipeline.diagnosis import diagnosed
 from timellm_pipeline.errors import BackboneError, ModelError, PromptError
-from timellm_pipeline.files import is_link, move, remove_folder
 from timellm_pipeline.model.backbone import BackboneSource, LoadedBackbone
 from timellm_pipeline.model.compute import Compute, Precision, compute_as_trained, resolve_compute
 from timellm_pipeline.model.future import forecast_frame
@@ -43,7 +41,7 @@ from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
 from timellm_pipeline.model.reprogramming import KeysValues, Prototypes, Reprogramming
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.model.upstream import from_upstream_names
-from timellm_pipeline.model.weights import put_weights, refuse_not_finite
+from timellm_pipeline.model.weights import put_weights
 from timellm_pipeline.parameters import BackboneParams, ModelParams, PromptParams, WindowParams
 
 if TYPE_CHECKING:
@@ -123,6 +121,7 @@ class TimeLLM(nn.Module):
         return cls(window, prompt, model, loaded.model, loaded.tokenizer, description)
 
     @classmethod
+    @diagnosed()
     def load(cls, folder: str | Path, backbone: str | None = None, precision: Precision | None = None) -> "TimeLLM":
         """A trained model from its folder (that of a version will do), on the GPU if there is one, ready to forecast.
 
@@ -132,31 +131,23 @@ class TimeLLM(nn.Module):
 
         Raises ModelError for a folder that is damaged or holds no model, BackboneError for a backbone that is missing.
         """
-        with diagnosed():
-            saved = SavedModel.read(Path(folder))
-            place = None if backbone is None else BackboneParams(name=backbone)
-            compute = compute_as_trained(saved.config.precision) if precision is None else resolve_compute(precision)
-            return saved.load(BackboneSource(), compute, place)
+        saved = SavedModel.read(Path(folder))
+        place = None if backbone is None else BackboneParams(name=backbone)
+        compute = compute_as_trained(saved.config.precision) if precision is None else resolve_compute(precision)
+        return saved.load(BackboneSource(), compute, place)
 
+    @diagnosed()
     def save(self, folder: str | Path) -> None:
         """Write the model into a new folder, complete or not at all.
 
         Raises ModelError for a folder that exists, for weights that are not finite numbers, and for a model that was
         not loaded from a folder: it has no scaler and no channels.
         """
-        saved, final = self._saved(), Path(folder)
+        saved = self._saved()
         weights = {name: weight.detach().cpu().clone() for name, weight in self.trainables().items()}
-        refuse_not_finite(weights, final)
-        if final.exists() or is_link(final):
-            raise ModelError("this folder exists already", where=str(final), do="give the path of a new folder")
-        partial = final.with_name(f".partial-{final.name}-{os.getpid()}")
-        with diagnosed():
-            try:
-                TrainedModel(saved.config, weights, saved.scaler, saved.intervals()).write(partial)
-                move(partial, final)
-            finally:
-                remove_folder(partial)
+        TrainedModel(saved.config, weights, saved.scaler, saved.intervals()).publish(Path(folder))
 
+    @diagnosed()
     def forecast(
         self, frame: "pd.DataFrame", origins: int = 1, levels: Iterable[int] = (80, 95), batch_size: int = 64
     ) -> "pd.DataFrame":
@@ -174,8 +165,7 @@ class TimeLLM(nn.Module):
         Raises SeriesError for a table that this model cannot go on with, ModelError for a model without a scaler.
         """
         self._saved()
-        with diagnosed():
-            return forecast_frame(self, frame, origins, levels, batch_size)
+        return forecast_frame(self, frame, origins, levels, batch_size)
 
     def _saved(self) -> SavedModel:
         if self.saved is None:
