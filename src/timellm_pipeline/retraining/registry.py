@@ -130,6 +130,7 @@ class Registry:
             with suppress(CheckpointError), run.alone():
                 if read_finished(run.folder) is not None:  # still, now that nobody else is in there
                     remove_folder(run.folder)
+        store.sweep()
 
     def rollback(self) -> tuple[str, str]:
         """Make the champion before this one champion again. Returns (from, to).

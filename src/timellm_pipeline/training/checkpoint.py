@@ -45,6 +45,7 @@ FORMAT = 1
 WEIGHTS, STATE, HISTORY, MANIFEST = "trainable.safetensors", "state.pt", "history.csv", "manifest.json"
 STEP = re.compile(r"step-\d{9}")
 LEFTOVER = re.compile(r"\.(partial-\d{9}|gone-step-\d{9})-\d+")
+GONE = re.compile(r"\.gone-[0-9a-f]{64}-\d+")
 LEAST_KEPT = 2  # with one, a checkpoint damaged while it was written would be the only one
 SPARE = 1.05  # space asked for beyond the expected bytes
 
@@ -260,6 +261,12 @@ class CheckpointStore:
     def run(self, training_id: str) -> RunFolder:
         """The folder of one training id."""
         return RunFolder(self.root / training_id, training_id)
+
+    def sweep(self) -> None:
+        """Delete what is left of folders whose deletion was interrupted."""
+        for path in list(self.root.iterdir()) if self.root.is_dir() else []:
+            if GONE.fullmatch(path.name):
+                remove_folder(path)
 
     def newest_other(self, training_id: str) -> tuple[str, dict[str, Any]] | None:
         """Training id and facts of the newest other run, to tell what differs from it."""
