@@ -1,6 +1,7 @@
 """The real command line: three lines for a mistake, statuses that mean something, the plan in seconds."""
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -84,6 +85,33 @@ def test_sigterm_saves_and_leaves_with_status_143_and_the_rerun_goes_on(tmp_path
     done = run("run", "--pipeline", "train", "--params", params)
     assert done.returncode == 0, done.stderr
     assert f"resuming from step {int(saved.name.removeprefix('step-'))}" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a terminal of POSIX")
+def test_a_closed_terminal_costs_no_step(tmp_path: Path) -> None:
+    """The connection breaks: nothing can be printed any more, and the checkpoint is written all the same."""
+    params = (
+        f"data_root={tmp_path},backbone.name=none,training.save_steps=100000,training.log_steps=1,"
+        "training.max_steps=20000,training.max_epochs=100,window.window_step=25,training.validate_steps=100000"
+    )
+    import pty
+
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(ROOT)
+        os.execv(sys.executable, kedro("run", "--pipeline", "train", "--params", params))
+    deadline = time.monotonic() + 120
+    steps = 0
+    while time.monotonic() < deadline and steps < 30:
+        if select.select([terminal], [], [], 0.05)[0]:
+            os.read(terminal, 65536)
+        steps = sum(
+            len(path.read_bytes().splitlines()) for path in tmp_path.glob("06_models/checkpoints/*/history.csv")
+        )
+    os.close(terminal)  # the kernel sends SIGHUP
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 129
+    assert len(list(tmp_path.glob("06_models/checkpoints/*/step-*"))) == 1
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ from conftest import small_parameters
 from timellm_pipeline.model.batches import BatchMaker, load_batches
 from timellm_pipeline.series.windows import Windows
 from timellm_pipeline.training import loop as loop_module
-from timellm_pipeline.training.signals import StopSignals, TrainingStopped
+from timellm_pipeline.training.signals import STOPPING, StopSignals, TrainingStopped
 
 
 def signal_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, number: int) -> None:
@@ -31,7 +31,18 @@ def signal_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, number: int
     monkeypatch.setattr(loop_module.TrainingLoop, name, signalling)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (signal.SIGTERM, 143),
+        (signal.SIGINT, 130),
+        pytest.param(
+            getattr(signal, "SIGHUP", None),
+            129,
+            marks=pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP"),
+        ),
+    ],
+)
 @pytest.mark.parametrize("where", ["_update", "_validate"])
 def test_a_signal_saves_at_the_next_update_and_the_rerun_goes_on_from_there(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, where: str
@@ -63,12 +74,25 @@ def test_a_second_ctrl_c_leaves_at_once_and_handlers_are_put_back() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_run_under_nohup_goes_on_when_the_terminal_closes() -> None:
+    """`nohup kedro run &` asks for just that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signals.received is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_workers_leave_signals_to_the_parent() -> None:
     """Ctrl-C reaches the whole group; a worker that dies of it ends training without a save."""
     zeros = np.zeros((1, 8), dtype=np.float32)
     windows = Windows(zeros, np.array([0]), np.array([0]), ("OT",), seq_len=6, pred_len=2)
     made = load_batches(BatchMaker(windows, None), [], num_workers=1)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in STOPPING}
     try:
         made.worker_init_fn(0)
         assert all(signal.getsignal(number) == signal.SIG_IGN for number in before)
