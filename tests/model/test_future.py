@@ -10,8 +10,10 @@ import torch
 from conftest import make_inputs, small_parameters
 from timellm_pipeline.errors import ModelError, SeriesError
 from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.future import forecast_series
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.series.synthetic import synthetic_series
+from timellm_pipeline.series.validation import validate_series
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.run import train_model
 
@@ -119,3 +121,56 @@ def test_calendar_frequencies_go_on_by_the_calendar(backbones: dict[str, Path], 
     table = TimeLLM.load(tmp_path / "model").forecast(raw)
     stamps = table[table["channel"] == "OT"]["timestamp"].dt.strftime("%Y-%m-%d").tolist()
     assert stamps == ["2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01", "2020-05-01", "2020-06-01"]
+
+
+@pytest.mark.parametrize("value", [1e30, 1e200, -1e308])
+def test_an_extreme_newest_value_is_refused_and_not_forecast_as_blank(
+    model: TimeLLM, raw_series: pd.DataFrame, value: float
+) -> None:
+    """forecast.csv was full of blanks and `inf`, with status 0."""
+    spoiled = raw_series.copy()
+    spoiled.loc[spoiled.index[-1], "HULL"] = value
+    with pytest.raises(SeriesError, match="channel `HULL` is not a finite number"):
+        model.forecast(spoiled)
+
+
+def gappy(raw: pd.DataFrame, first: int, last: int) -> pd.DataFrame:
+    """The series checked as `data.gaps` says, with rows of OT missing from `first` to `last`, counted from the end."""
+    spoiled = raw.copy()
+    spoiled.loc[spoiled.index[-first] : spoiled.index[-last], "OT"] = np.nan
+    return spoiled
+
+
+def test_a_window_that_was_filled_in_is_marked_or_refused(
+    model: TimeLLM, raw_series: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From a window of invented rows came a forecast with narrow intervals, and not a word."""
+    saved = model.saved
+    for gaps in ("interpolate", "drop_windows"):
+        data = saved.config.data.model_copy(update={"gaps": gaps})
+        series = validate_series(gappy(raw_series, 100, 1), data, saved.config.window)
+        old = validate_series(gappy(raw_series, 100, 55), data, saved.config.window)
+        assert not forecast_series(model, saved, old, 1, (), 8)["window_filled"].any()
+        if gaps == "interpolate":
+            assert forecast_series(model, saved, series, 1, (), 8)["window_filled"].all()
+            assert "holds 48 of 48 rows that are missing in the file" in caplog.text
+            marked = forecast_series(model, saved, old, 2, (), 8).groupby("window_end")["window_filled"].first()
+            assert marked.tolist() == [True, False]
+        else:
+            with pytest.raises(SeriesError, match="uses no such window"):
+                forecast_series(model, saved, series, 1, (), 8)
+
+
+@pytest.mark.parametrize(("hours", "zone"), [(2, "+00:00"), (27, "")])
+def test_rows_in_the_future_are_refused(model: TimeLLM, hours: int, zone: str) -> None:
+    """What follows them is not what comes next. Stamps without a zone may be ahead by what zones differ."""
+    table = synthetic_series(num_rows=400, seed=1)
+    now = pd.Timestamp.now("UTC").tz_localize(None) if zone else pd.Timestamp.now()
+    shift = now.floor("h") - table["date"].iloc[-1]
+    for ahead, refused in ((hours, True), (hours - 3, False)):
+        moved = table.assign(date=[f"{date}{zone}" for date in table["date"] + shift + pd.Timedelta(hours=ahead)])
+        if refused:
+            with pytest.raises(SeriesError, match="in the future"):
+                model.forecast(moved)
+        else:
+            assert len(model.forecast(moved)) == 7 * 12

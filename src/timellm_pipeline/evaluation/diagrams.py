@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from timellm_pipeline.evaluation.style import COLORS, styled
+from timellm_pipeline.evaluation.style import COLORS, plain, styled
 from timellm_pipeline.parameters import ModelParams
 from timellm_pipeline.series.borders import Borders
 from timellm_pipeline.series.plan import RunPlan, in_words
@@ -20,7 +20,7 @@ def draw_borders(series: pd.DataFrame, borders: Borders, channel: str) -> go.Fig
     figure = go.Figure()
     shown = series.iloc[::every]
     line = {"color": COLORS["seen"], "width": 1}
-    figure.add_scatter(x=shown["date"].astype(str).tolist(), y=shown[channel].tolist(), line=line, name=channel)
+    figure.add_scatter(x=shown["date"].astype(str).tolist(), y=shown[channel].tolist(), line=line, name=plain(channel))
     for name, color in RANGE_COLORS.items():
         first, last = getattr(borders, name)
         own = first if name == "train" else getattr(borders, "train" if name == "validation" else "validation")[1]
@@ -32,7 +32,7 @@ def draw_borders(series: pd.DataFrame, borders: Borders, channel: str) -> go.Fig
     dates = series["date"].astype(str)
     figure.update_xaxes(range=[dates.iloc[0], dates.iloc[-1]])
     title = f"{borders.num_rows:,} rows; darker: the rows that the first validation and test windows look back on"
-    return styled(figure, title, None, f"{channel} (original units)")
+    return styled(figure, title, None, f"{plain(channel)} (original units)")
 
 
 def draw_window(series: pd.DataFrame, borders: Borders, plan: RunPlan, channel: str) -> go.Figure:
@@ -76,7 +76,7 @@ def draw_window(series: pd.DataFrame, borders: Borders, plan: RunPlan, channel: 
         f"One window = one sample: {plan.seq_len} points in, {plan.pred_len} out, {plan.patches_per_window} patches = "
         f"({plan.seq_len} - {plan.patch_len}) // {plan.stride} + 2"
     )
-    figure = styled(figure, title, f"row of the window (starts at row {first} of channel {channel})", None)
+    figure = styled(figure, title, f"row of the window (starts at row {first} of channel {plain(channel)})", None)
     return figure.update_layout(hovermode="closest")
 
 

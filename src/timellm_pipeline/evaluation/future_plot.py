@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from timellm_pipeline.evaluation.style import COLORS, styled
+from timellm_pipeline.evaluation.style import COLORS, plain, styled
 from timellm_pipeline.series.frequency import season_length
 
 MOST_PANELS = 16
@@ -41,7 +41,7 @@ def plot_future(forecast: pd.DataFrame, series: pd.DataFrame) -> go.Figure:
             first = number == 0
             _line(figure, row, "seasonal naive", part["timestamp"], naive, dash="dot", legend=first)
             _line(figure, row, "Time-LLM", part["timestamp"], part["forecast"].to_numpy(), width=2, legend=first)
-        figure.update_yaxes(title_text=channel, row=row, col=1)
+        figure.update_yaxes(title_text=plain(channel), row=row, col=1)
     figure.update_layout(height=200 * len(channels) + 120)
     return styled(figure, f"Forecast after {origins[-1]} (original units)", None, None)
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from timellm_pipeline.evaluation.report import Example
-from timellm_pipeline.evaluation.style import COLORS, NAMES, styled
+from timellm_pipeline.evaluation.style import COLORS, NAMES, plain, styled
 
 MOST_SEEN = 2  # horizons of the input that are drawn before the forecast
 
@@ -53,7 +53,7 @@ def plot_forecasts(examples: list[Example]) -> go.Figure:
                 row=row,
                 col=1,
             )
-        figure.update_yaxes(title_text=example.channel, row=row, col=1)
+        figure.update_yaxes(title_text=plain(example.channel), row=row, col=1)
     figure.update_layout(height=230 * len(examples) + 120)
     return styled(figure, "Forecasts of test windows (original units)", None, None)
 

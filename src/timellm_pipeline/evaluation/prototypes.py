@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import torch
 
 from timellm_pipeline.errors import ModelError
-from timellm_pipeline.evaluation.style import styled
+from timellm_pipeline.evaluation.style import plain, styled
 from timellm_pipeline.model.prefix import word_embeddings
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.series.windows import Windows
@@ -70,7 +70,7 @@ def read_prototypes(model: TimeLLM, windows: Windows, dates: pd.Series) -> tuple
 def plot_prototypes(table: pd.DataFrame, attention: np.ndarray) -> go.Figure:
     """Attention of each patch position to the prototypes of the table, as a heat map."""
     nearest = table["words"].str.extract(r"^(.*?) \(-?\d\.\d\d\)", expand=False)
-    labels = (table["prototype"].astype(str) + ": " + nearest).tolist()
+    labels = (table["prototype"].astype(str) + ": " + nearest.map(plain)).tolist()
     figure = go.Figure(
         go.Heatmap(
             z=np.round(attention, 5).tolist(),

@@ -1,5 +1,7 @@
 """One look for all pictures."""
 
+import html
+
 import plotly.graph_objects as go
 
 # Seen on white and on the dark ground of kedro-viz alike.
@@ -19,6 +21,11 @@ NAMES = {
     "naive": "naive",
     "linear": "linear (ridge)",
 }
+
+
+def plain(name: str) -> str:
+    """A name from a file as plotly shows it literally: plotly reads `<b>` and `<a href=…>` in text."""
+    return html.escape(name, quote=False)
 
 
 def styled(figure: go.Figure, title: str, x_title: str | None, y_title: str | None) -> go.Figure:

@@ -106,8 +106,10 @@ def forecast_series(
     rows = ends[:, None] + np.arange(1 - seq_len, 1)
     windows = scaled[numbers][:, rows].reshape(-1, seq_len)  # channel by channel, its origins within
     channel = np.repeat(numbers, origins)
+    of_window = [names[number // origins] for number in range(len(channel))]
+    _refuse_not_finite(windows, windows, of_window, series)
     forecasts = forecast_windows_of(model, windows, batch_size)
-    _refuse_not_finite(forecasts, windows, [names[n // origins] for n in range(len(channel))], series)
+    _refuse_not_finite(forecasts, windows, of_window, series)
     made = scaler.unscale(forecasts, channel)
     last = pd.DatetimeIndex(series["date"])[ends]
     stamps = np.stack([pd.date_range(end, periods=pred_len + 1, freq=config.frequency)[1:].to_numpy() for end in last])
@@ -156,12 +158,12 @@ def _find_filled(series: pd.DataFrame, ends: np.ndarray, seq_len: int) -> np.nda
     return filled
 
 
-def _refuse_not_finite(forecasts: np.ndarray, windows: np.ndarray, names: list[str], series: pd.DataFrame) -> None:
-    """Raises SeriesError naming the first channel whose forecast is not a finite number."""
-    bad = np.flatnonzero(~np.isfinite(forecasts).all(axis=1))
+def _refuse_not_finite(values: np.ndarray, windows: np.ndarray, names: list[str], series: pd.DataFrame) -> None:
+    """Raises SeriesError naming the first channel whose window, or forecast, is not finite."""
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if not bad.size:
         return
-    name, largest = names[int(bad[0])], np.abs(windows[bad[0]]).max()
+    name, largest = names[int(bad[0])], np.nan_to_num(np.abs(windows[bad[0]]), nan=np.inf).max()
     raise SeriesError(
         f"the forecast of channel `{name}` is not a finite number: its window reaches {largest:.3g} training "
         "deviations from the training mean",
