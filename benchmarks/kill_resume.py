@@ -120,7 +120,7 @@ def main() -> int:
             status, killed = done.returncode, False
         kills, processes = kills + killed, processes + 1
         text = log.read_text(encoding="utf-8")
-        found = re.search(r"going on from step ([\d,]+)", text)
+        found = re.search(r"resuming from step ([\d,]+)", text)
         ended = "SIGKILL" if killed else f"itself, status {status}"
         start = int(found.group(1).replace(",", "")) if found else 0
         ran = last_step(disturbed) - start

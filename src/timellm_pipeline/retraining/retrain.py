@@ -92,7 +92,8 @@ def retrain(
         }
         before = registry.journal().find_work(work)
         if before is not None and not parameters.training.force:
-            reason = f"this training was {before.decision} before, as version {before.version}"
+            place = f"as version {before.version}" if before.version else "before anything was trained"
+            reason = f"this training was {before.decision} earlier, {place}"
             log.info("nothing new: %s", reason)
             registry.prune(store)  # an interrupted run may not have come to it
             return {**report, "decision": "nothing new", "reason": reason, "gates": []}
