@@ -62,7 +62,7 @@ def test_parquet_is_read_with_its_index(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "a.parquet")
     table = read((tmp_path / "a.parquet").read_bytes())
     assert table.columns.tolist() == ["date", "OT"]
-    assert "damaged" in refusal((tmp_path / "a.parquet").read_bytes()[:100]).what
+    assert "corrupt" in refusal((tmp_path / "a.parquet").read_bytes()[:100]).what
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_parquet_is_read_with_its_index(tmp_path: Path) -> None:
 def test_chinese_and_accented_headers_are_read_and_the_guess_is_said(
     header: str, encoding: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Spreadsheets on a Chinese or a French Windows write no UTF-8."""
+    """Spreadsheets on a Chinese or a French Windows write not UTF-8."""
     table = read(PLAIN.replace("date,HUFL,OT", header).encode(encoding))
     assert table.columns.tolist() == header.split(",")
-    assert ("no UTF-8" in caplog.text) == (encoding != "utf-8")
+    assert ("not UTF-8" in caplog.text) == (encoding != "utf-8")
 
 
 def test_options_of_pandas_pass_through(caplog: pytest.LogCaptureFixture) -> None:
@@ -101,9 +101,9 @@ def test_options_of_pandas_pass_through(caplog: pytest.LogCaptureFixture) -> Non
         (b"\n\n", "the file is empty", ""),
         (b"date,OT\n", "a header and no row", ""),
         (b"date,OT\n1,2\n1,2,3\n", "cannot be read as CSV", ", line 3"),
-        (b"date,OT,OT\n1,2,3\n", "the column name `OT` stands twice", ", header"),
+        (b"date,OT,OT\n1,2,3\n", "two columns are named `OT`", ", header"),
         (b"a\x00\x01\x02date\n\x00", "zero bytes", ""),
-        (gzip.compress(PLAIN.encode())[:40], "this gzip file is damaged", ""),
+        (gzip.compress(PLAIN.encode())[:40], "this gzip file is corrupt", ""),
         (
             ("date," + ",".join(f"c{n}" for n in range(5001)) + "\n" + "1," * 5001 + "1\n").encode(),
             "5,002 columns",
@@ -121,7 +121,7 @@ def test_what_is_no_table_is_refused(content: bytes, what: str, where: str) -> N
 
 def test_a_wrong_encoding_is_named(caplog: pytest.LogCaptureFixture) -> None:
     """A codec's own error names a byte."""
-    assert "no text in ascii" in refusal("日期,OT\n1,2\n".encode(), encoding="ascii").what
+    assert "cannot decode the file as ascii" in refusal("日期,OT\n1,2\n".encode(), encoding="ascii").what
     assert "no text in klingon" in refusal(PLAIN.encode(), encoding="klingon").what
 
 

@@ -13,7 +13,7 @@ HOURS = pd.date_range("2020-01-01", periods=48, freq="h").astype(str)
 
 def validate(frame: pd.DataFrame, date_column: str = "date") -> pd.DataFrame:
     """The checked series of a frame as it would be read."""
-    frame.attrs = {"path": "good.csv", "sha256": "a" * 64}
+    frame.attrs = {"path": "good.csv", "sha256": "a" * 64, "utc": False}
     return validate_series(frame, DataParams(date_column=date_column), WindowParams())
 
 
@@ -33,7 +33,7 @@ def test_series_has_date_first_and_float64_channels_in_the_files_order() -> None
 def test_series_carries_frequency_file_and_digest() -> None:
     """Without it nothing behind the validation could name the file, or know its season."""
     series = validate(pd.DataFrame({"date": HOURS, "OT": 0.5}))
-    assert series.attrs == {"frequency": "h", "file": "good.csv", "sha256": "a" * 64}
+    assert series.attrs == {"frequency": "h", "file": "good.csv", "sha256": "a" * 64, "utc": False}
 
 
 def test_validation_leaves_the_raw_frame_as_it_was() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.reading import RawFile, read_table
 
 log = logging.getLogger(__name__)
+
+GIVE = "give the path of a CSV or Parquet file: --params raw_csv=PATH"
+KINDS = (
+    (stat.S_ISDIR, "this is a folder", GIVE),
+    (stat.S_ISFIFO, "this is a pipe (FIFO), not a regular file", "write its content to a file first"),
+)
 
 
 class RawSeriesDataset(AbstractDataset[None, RawFile]):
@@ -33,14 +40,14 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
 
     def load(self) -> RawFile:
         """The file. Raises SeriesError when it is not there, cannot be read, or changes meanwhile."""
-        if not self.path.exists() and self.fetch is not None and Path(self.fetch["path"]) == self.path:
+        problem = _find_problem(self.path)
+        wanted = self.fetch is not None and Path(self.fetch["path"]) == self.path
+        if self.fetch is not None and wanted and problem == ("there is no such file", GIVE):
             self._download(self.fetch)
-        if not self.path.is_file():
-            raise SeriesError(
-                "this is a folder" if self.path.is_dir() else "there is no such file",
-                where=str(self.path),
-                do="give the path of a CSV or Parquet file: --params raw_csv=PATH",
-            )
+            problem = _find_problem(self.path)
+        if problem is not None:
+            what, do = problem
+            raise SeriesError(what, where=str(self.path), do=do)
         try:
             before = self.path.stat()
             content = self.path.read_bytes()
@@ -49,13 +56,19 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
             raise SeriesError(
                 f"the file cannot be read: {error.strerror or error}",
                 where=str(self.path),
-                do="see that you may read it, and that its drive is there",
+                do="check that you may read it, and that its drive is there",
+            ) from error
+        except MemoryError as error:
+            raise SeriesError(
+                f"the file does not fit into memory ({before.st_size / 1e9:,.1f} GB)",
+                where=str(self.path),
+                do="give fewer rows or channels, or use a machine with more memory",
             ) from error
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
             raise SeriesError(
                 "the file changed while it was read",
                 where=str(self.path),
-                do="run again when nothing writes to it any more",
+                do="run again when nothing writes to it",
             )
         return RawFile(str(self.path), content)
 
@@ -87,7 +100,24 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
             ) from error
 
     def _exists(self) -> bool:
-        return self.path.is_file()
+        return _find_problem(self.path) is None
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self.path), "fetch": self.fetch}
+
+
+def _find_problem(path: Path) -> tuple[str, str] | None:
+    """Why a path is not a file that can be read, and what to do; None for a regular file."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        lost = path.is_symlink()
+        return f"this is a link to {path.readlink()}, which is not there" if lost else "there is no such file", GIVE
+    except (OSError, ValueError) as error:  # a loop of links, a path too long, a zero byte
+        return f"the path cannot be used: {getattr(error, 'strerror', None) or error}", GIVE
+    if stat.S_ISREG(mode):
+        return None
+    for is_kind, what, do in KINDS:
+        if is_kind(mode):
+            return what, do
+    return "this is a device or a socket, not a regular file", GIVE

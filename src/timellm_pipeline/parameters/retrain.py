@@ -59,7 +59,9 @@ class GatesParams(Group):
     def _duration(cls, value: str | None) -> str | None:
         if value is not None:
             try:
-                pd.Timedelta(value)
-            except ValueError as error:
-                raise ValueError(f"{value!r} is no duration; write 2D or 36h") from error
+                duration = pd.Timedelta(value)
+            except (ValueError, OverflowError) as error:
+                raise ValueError(f"{value!r} is not a duration; write 2D or 36h") from error
+            if pd.isna(duration) or duration <= pd.Timedelta(0):
+                raise ValueError(f"{value!r} is not a positive duration; write 2D or 36h")
         return value

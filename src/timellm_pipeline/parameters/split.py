@@ -36,7 +36,7 @@ class SplitParams(Group):
         if isinstance(value, str):
             try:
                 positive = pd.Timedelta(value) > pd.Timedelta(0)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise ValueError(f"{value!r} is no duration; write a number of rows, or 60D or 36h") from error
         else:
             positive = value > 0

@@ -1,8 +1,8 @@
 """How long, how fast and how safely the model is trained."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from timellm_pipeline.parameters.group import Group
 
@@ -34,10 +34,10 @@ class TrainingParams(Group):
     accumulate: int = Field(default=1, ge=1)
     """Steps to one update of the weights."""
 
-    num_workers: int = Field(default=0, ge=0)
+    num_workers: int = Field(default=0, ge=0, le=256)
     """Processes that prepare batches beside the training one. They change speed, never results."""
 
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
     """Adam's peak learning rate."""
 
     schedule: Literal["cosine", "constant", "halving"] = "cosine"
@@ -49,6 +49,11 @@ class TrainingParams(Group):
 
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """`auto`: bf16 where the device has it natively, fp16 on an older GPU, no (float32) on a CPU."""
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no_in_yaml(cls, value: Any) -> Any:
+        return "no" if value is False else value  # YAML reads an unquoted `no` as false
 
     seed: int = Field(default=2021, ge=0)
     """Start of every random choice: initial weights, order of windows, dropout."""

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from timellm_pipeline.parameters.data import clean_name
 from timellm_pipeline.parameters.group import Group
 
 
@@ -32,6 +33,11 @@ class WindowParams(Group):
     target: str = "OT"
     """Name of the target channel."""
 
+    @field_validator("target")
+    @classmethod
+    def _as_in_the_file(cls, name: str) -> str:
+        return clean_name(name)
+
     @model_validator(mode="after")
     def _patch_fits_window(self) -> "WindowParams":
         if self.patch_len > self.seq_len:
@@ -39,6 +45,11 @@ class WindowParams(Group):
                 f"patch_len {self.patch_len} is longer than seq_len {self.seq_len}; lower patch_len or raise seq_len"
             )
         return self
+
+    @property
+    def skipped_points(self) -> int:
+        """Points between two neighbouring patches that no patch holds; 0 unless `stride` exceeds `patch_len`."""
+        return max(self.stride - self.patch_len, 0)
 
     @property
     def patches_per_window(self) -> int:

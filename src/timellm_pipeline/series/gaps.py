@@ -39,11 +39,20 @@ def fill_gaps(series: pd.DataFrame, frequency: str, gaps: Literal["interpolate",
             where=file,
             do="give the longest stretch without gaps as a file of its own",
         )
-    whole = series.set_index("date").reindex(axis)
-    missing = whole.isna().any(axis=1).to_numpy()
+    complete = series.set_index("date").reindex(axis)
+    cells = complete.isna()
+    worst = str(cells.sum().idxmax())
+    if int(cells[worst].sum()) > MOST_MISSING * len(axis):
+        raise SeriesError(
+            f"{int(cells[worst].sum()):,} of {len(axis):,} values of channel `{worst}` are missing: more than half "
+            "would be made up",
+            where=f"{file}, column `{worst}`",
+            do="remove the column, or give a stretch of time in which it has values",
+        )
+    missing = cells.any(axis=1).to_numpy()
     if missing.any():
-        filled = whole.interpolate(method="time", limit_direction="both")
-        whole = filled.ffill().bfill()
+        filled = complete.interpolate(method="time", limit_direction="both")
+        complete = filled.ffill().bfill()
         log.warning(
             "%s: %s missing time stamps and %s rows with empty cells are filled in along time%s; the first is %s",
             file,
@@ -52,7 +61,7 @@ def fill_gaps(series: pd.DataFrame, frequency: str, gaps: Literal["interpolate",
             ", and windows that touch them are left out" if gaps == "drop_windows" else "",
             axis[int(np.flatnonzero(missing)[0])],
         )
-    made = whole.rename_axis("date").reset_index()
+    made = complete.rename_axis("date").reset_index()
     made.attrs = {**series.attrs, "filled": stretches(missing)}
     if gaps == "drop_windows":
         made.attrs["gaps"] = stretches(missing)

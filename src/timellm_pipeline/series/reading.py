@@ -1,28 +1,31 @@
 """The raw file becomes a table: CSV as people have it, plain or gzipped, or Parquet.
 
-What can be told from the file itself (encoding, semicolons with decimal commas, an index column of `to_csv`) is told
-and said in the log; `data.csv` says otherwise.
+What the file itself shows (encoding, semicolons with decimal commas, an index column of `to_csv`) is detected and
+reported in the log; `data.csv` overrides it.
 """
 
 import csv
-import gzip
 import hashlib
 import io
 import logging
 import re
 import warnings
-import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from timellm_pipeline.errors import SeriesError
+from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
+from timellm_pipeline.series.formats import GZIP, is_parquet, refuse_other_formats
+from timellm_pipeline.series.gzip_file import decompress
+from timellm_pipeline.series.parquet_file import read_parquet
 
 log = logging.getLogger(__name__)
 
 MOST_COLUMNS = 5_000
+DATES = {"dayfirst", "date_format"}  # dates are parsed when the series is validated
+NOT_FOR_THE_HEADER = {"header", "dtype", "converters", "skipfooter", "usecols", "true_values", "false_values"}
 MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 CHINESE_PAIR = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
 EVERYDAY_PAIR = re.compile(rb"[\xa1-\xa9\xb0-\xd7][\xa1-\xfe]")
@@ -47,18 +50,27 @@ def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
 
     Raises SeriesError for what cannot be read as a table, naming the file and, where there is one, the line.
     """
-    content = file.content
-    if content[:4] == b"PAR1":
-        table = _read_parquet(file)
-    else:
-        if content[:2] == b"\x1f\x8b":
-            content = _unzip(file)
-        table = _read_csv(content, file.path, dict(data.csv))
+    content, inside = file.content, ""
+    try:
+        if is_parquet(content):
+            table = read_parquet(content, file.path, data.date_column, data.max_gigabytes, MOST_COLUMNS)
+        else:
+            if content[:2] == GZIP:
+                content, inside = decompress(content, file.path, data.max_gigabytes), " in a gzip file"
+            refuse_other_formats(content, file.path, inside)
+            options = {name: value for name, value in data.csv.items() if name not in DATES}
+            table = _read_csv(content, file.path, options)
+    except MemoryError as error:
+        raise SeriesError(
+            "the file does not fit into memory",
+            where=file.path,
+            do="give fewer rows or channels, or use a machine with more memory",
+        ) from error
     if len(table.columns) > MOST_COLUMNS:
         raise SeriesError(
             f"{len(table.columns):,} columns; at most {MOST_COLUMNS:,} can be used",
             where=f"{file.path}, header",
-            do="turn the table: one row a time stamp, one column a channel; or split it into several files",
+            do="transpose the table: one row a time stamp, one column a channel; or split it into several files",
         )
     table = _without_index(table, file.path)
     table.attrs = {"path": file.path, "sha256": file.sha256}
@@ -68,10 +80,10 @@ def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
 def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFrame:
     encoding = options.pop("encoding", None) or _encoding(content, path)
     try:
-        text = content.decode(encoding)
+        text = content.decode(encoding, options.pop("encoding_errors", None) or "strict")
     except (UnicodeDecodeError, LookupError) as error:
         raise SeriesError(
-            f"this is no text in {encoding}: {error}",
+            f"cannot decode the file as {encoding}: {error}",
             where=path,
             do="save the file as UTF-8, or name its encoding in data.csv, for example {encoding: gb18030}",
         ) from error
@@ -82,30 +94,35 @@ def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFram
         raise SeriesError("there are zero bytes in this text", where=path, do="give a text file; is it a CSV at all?")
     lines = text.splitlines()
     header = lines[0]
-    if "sep" not in options and "," not in header:
+    if not {"sep", "delimiter"} & options.keys() and "," not in header:
         for separator, name in ((";", "semicolons"), ("\t", "tabs")):
             if separator in header:
                 options["sep"] = separator
                 comma = any(re.search(r"\d,\d", line) for line in lines[1:50])
                 if separator == ";" and "decimal" not in options and comma:
                     options["decimal"] = ","
-                said = " and commas as decimal points" if options.get("decimal") == "," else ""
-                log.warning("%s is read with %s between columns%s (data.csv says otherwise)", path, name, said)
-    _refuse_double_names(header, options.get("sep", ","), path)
+                also = " and commas as decimal points" if options.get("decimal") == "," else ""
+                log.warning("%s is read with %s between columns%s (data.csv sets another)", path, name, also)
     if len(lines) == 1:
         raise SeriesError(
             "there is a header and no row below it", where=path, do="give a CSV with one row a time stamp"
         )
+    if options.get("engine") not in ("python", "python-fallback", "pyarrow"):
+        options["low_memory"] = False  # only the C engine knows it
     try:
         with warnings.catch_warnings():
             # With more fields in a row than in the header pandas takes the first column for an index.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # bad values are named later, one by one
-            return pd.read_csv(io.StringIO(text), index_col=False, skip_blank_lines=False, low_memory=False, **options)
-    except (ValueError, TypeError, pd.errors.ParserWarning, csv.Error) as error:  # pandas' errors are ValueErrors
+            _refuse_repeated_names(text, options, path)
+            return pd.read_csv(io.StringIO(text), index_col=False, skip_blank_lines=False, **options)
+    except SeriesError:
+        raise
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, re.error, csv.Error, Warning) as error:
+        # What pandas raises for a broken row, and for an option that it cannot use.
         line = re.search(r"line (\d+)", str(error))
         raise SeriesError(
-            f"this cannot be read as CSV: {str(error).strip().splitlines()[0]}",
+            f"this cannot be read as CSV: {shown((str(error).strip() or type(error).__name__).splitlines()[0], 300)}",
             where=f"{path}, line {line.group(1)}" if line else path,
             do="give one row a time stamp with as many fields as the header has; data.csv takes options of pandas",
         ) from error
@@ -122,12 +139,12 @@ def _encoding(content: bytes, path: str) -> str:
     else:
         return "utf-8"
     guess = "gb18030" if _chinese(content) else "cp1252"
-    log.warning("%s is no UTF-8; it is read as %s (name another in data.csv: {encoding: …})", path, guess)
+    log.warning("%s is not UTF-8; it is read as %s (name another in data.csv: {encoding: …})", path, guess)
     return guess
 
 
 def _chinese(content: bytes) -> bool:
-    """Whether text that is no UTF-8 looks Chinese: pairs of GB2312, and everyday ones among them or most of them.
+    """Whether text that is not UTF-8 looks Chinese: pairs of GB2312, and everyday ones among them or most of them.
 
     A rare character's second byte may look like a Latin letter's; an accented small letter begins no everyday one.
     """
@@ -143,39 +160,22 @@ def _chinese(content: bytes) -> bool:
     return 4 * everyday > high
 
 
-def _unzip(file: RawFile) -> bytes:
-    try:
-        return gzip.decompress(file.content)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise SeriesError(
-            f"this gzip file is damaged: {error}", where=file.path, do="fetch or pack it again"
-        ) from error
+def _refuse_repeated_names(text: str, options: dict[str, Any], path: str) -> None:
+    """Raises SeriesError for a name that two columns have: pandas would rename the second one without a word.
 
-
-def _read_parquet(file: RawFile) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(io.BytesIO(file.content))
-    except (OSError, ValueError) as error:
-        raise SeriesError(
-            f"this Parquet file is damaged: {error}", where=file.path, do="write or fetch it again"
-        ) from error
-    if isinstance(table.index, pd.DatetimeIndex):
-        table.index.name = table.index.name or "date"
-        table = table.reset_index()
-    table.columns = table.columns.map(str)
-    return table
-
-
-def _refuse_double_names(header: str, separator: str, path: str) -> None:
-    try:
-        names = next(csv.reader([header], delimiter=separator)) if len(separator) == 1 else []
-    except csv.Error:
+    The header is read as pandas reads it, also behind `skiprows` and `comment`.
+    """
+    if options.get("names") is not None or options.get("header", 0) not in (0, "infer"):
         return
+    plain = {name: value for name, value in options.items() if name not in NOT_FOR_THE_HEADER}
+    row = pd.read_csv(
+        io.StringIO(text), header=None, nrows=1, dtype=str, index_col=False, skip_blank_lines=False, **plain
+    )
     seen: set[str] = set()
-    for name in (name.strip() for name in names):
+    for name in (str(name).strip() for name in row.iloc[0] if not pd.isna(name)):
         if name and name in seen:
             raise SeriesError(
-                f"the column name `{name}` stands twice", where=f"{path}, header", do="rename one of the columns"
+                f"two columns are named `{shown(name)}`", where=f"{path}, header", do="rename one of the columns"
             )
         seen.add(name)
 

@@ -1,43 +1,58 @@
-"""The raw table becomes a series, or one clear error: dates parsed and even, channels numeric and whole."""
+"""The raw table becomes a series, or one clear error: dates parsed and even, channels numeric and complete."""
 
 import difflib
 import logging
 import re
-import warnings
 
 import numpy as np
 import pandas as pd
 
-from timellm_pipeline.errors import SeriesError
+from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams, WindowParams
+from timellm_pipeline.series.clock import future_by
+from timellm_pipeline.series.dates import parse_dates, repeated_hour
 from timellm_pipeline.series.frequency import find_frequency
 from timellm_pipeline.series.gaps import fill_gaps
+from timellm_pipeline.series.names import clean_names, list_names, text_names
 
 log = logging.getLogger(__name__)
 
 _REMOVE = "fill the value in, or remove the column if it is not a channel"
+REPEATED_HOUR = (
+    "this looks like the hour that a clock change repeats: write time stamps in UTC or with their UTC offset, and "
+    "delete no rows"
+)
 HEADER_LINES = 1  # row 0 of the frame is line 2 of the file
 
 
 def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -> pd.DataFrame:
-    """The series as float64 channels behind a `date` column, its frequency in `attrs["frequency"]`.
+    """The series as float64 channels behind a `date` column, its facts in `attrs`.
 
     Args:
-        raw: the file as read; `attrs["path"]` and `attrs["sha256"]` say where it is from.
+        raw: the file as read; `attrs["path"]` and `attrs["sha256"]` name where it is from.
 
     Returns:
-        Frame with `date` first and each channel after it, one row a time stamp, evenly spaced.
+        Frame with `date` first and each channel after it, one row a time stamp, evenly spaced. `attrs` hold
+        `frequency`, `file`, `sha256`, `utc` (whether the time stamps carried a UTC offset), and the rows that
+        `data.gaps` filled.
 
     Raises:
-        SeriesError: naming file, row and column, for a missing date or target column, unparsable, duplicate or
-            missing time stamps, and values that are no finite numbers. Rows that are only out of order are sorted,
-            and it is said.
+        SeriesError: naming file, row and column, for a missing date or target column, unparsable, repeated or
+            missing time stamps, and values that are not finite numbers. Rows that are only out of order are sorted,
+            with a warning.
     """
     file = str(raw.attrs.get("path", "the series"))
     if raw.empty:
         raise SeriesError("the file has no rows", where=file, do="give a CSV with a header and one row a time stamp")
-    dates = _parse_dates(raw, data, file)
-    channels = [str(name) for name in raw.columns if name != data.date_column]
+    raw = raw.set_axis(clean_names([str(name) for name in text_names(raw.columns, file)], file), axis=1)
+    if data.date_column not in raw.columns:
+        raise SeriesError(
+            f"there is no column `{data.date_column}`; the columns are {list_names(list(raw.columns))}",
+            where=f"{file}, header",
+            do="set data.date_column to the column with the time stamps",
+        )
+    dates, in_utc = parse_dates(raw[data.date_column], data, file)
+    channels = [name for name in raw.columns if name != data.date_column]
     if "date" in channels:
         raise SeriesError(
             f"there is a channel named `date` beside the time stamps in `{data.date_column}`",
@@ -55,64 +70,28 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
     series = _in_order(pd.DataFrame({"date": dates.to_numpy(), **values}), file)
     frequency = find_frequency(series["date"], file, gaps_allowed=data.gaps != "error")
     series = series.reset_index(drop=True)
-    series.attrs = {"frequency": frequency, "file": file, "sha256": raw.attrs.get("sha256")}
+    series.attrs = {"frequency": frequency, "file": file, "sha256": raw.attrs.get("sha256"), "utc": in_utc}
     if data.gaps != "error":
         series = fill_gaps(series, frequency, data.gaps)
-    _say_what_is_constant(series, channels)
+    _report_constant(series, channels)
+    ahead = future_by(series)
+    if ahead is not None:
+        log.warning("%s: the newest row, %s, is %s in the future", file, series["date"].iloc[-1], ahead)
     return series
 
 
-def _parse_dates(raw: pd.DataFrame, data: DataParams, file: str) -> pd.Series:
-    name = data.date_column
-    if name not in raw.columns:
-        raise SeriesError(
-            f"there is no column `{name}`; the columns are {list_names([str(column) for column in raw.columns])}",
-            where=f"{file}, header",
-            do="set data.date_column to the column with the time stamps",
-        )
-    if pd.api.types.is_numeric_dtype(raw[name]):
-        raise SeriesError(
-            f"{raw[name].iloc[0]!r} is a number, not a time stamp",
-            where=f"{file}, line {_line(0)}, column `{name}`",
-            do="write dates as 2016-07-01 00:00:00",
-        )
-    with warnings.catch_warnings():
-        # pandas warns when it falls back to guessing each row's format; unparsable rows are reported below.
-        warnings.simplefilter("ignore", UserWarning)
-        try:
-            dates = pd.to_datetime(raw[name], errors="coerce")
-        except ValueError as error:
-            raise SeriesError(
-                f"the time stamps have more than one UTC offset: {error}",
-                where=f"{file}, column `{name}`",
-                do="write all of them in UTC",
-            ) from error
-    if not pd.api.types.is_datetime64_any_dtype(raw[name]):  # pandas takes words such as `now` for time stamps
-        dates = dates.where(raw[name].astype(str).str.contains(r"\d", regex=True))
-    if dates.dt.tz is not None:  # everything after this counts in UTC
-        dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
-    if dates.isna().any():
-        row = int(np.flatnonzero(dates.isna())[0])
-        raise SeriesError(
-            f"{raw[name].iloc[row]!r} is not a time stamp",
-            where=f"{file}, line {_line(row)}, column `{name}`",
-            do="write dates as 2016-07-01 00:00:00",
-        )
-    return dates.rename("date")
-
-
 def _in_order(series: pd.DataFrame, file: str) -> pd.DataFrame:
-    """The rows in the order of time, numbered as in the file. Raises SeriesError for a time stamp that stands twice."""
+    """The rows in the order of time, numbered as in the file. Raises SeriesError for a repeated time stamp."""
     dates = series["date"]
     twice = dates.duplicated()
     if twice.any():
         row = int(np.flatnonzero(twice)[0])
         first = int(np.flatnonzero(dates == dates.iloc[row])[0])
         raise SeriesError(
-            f"the time stamp {dates.iloc[row]} stands twice, first in line {_line(first)}; "
+            f"the time stamp {dates.iloc[row]} is repeated, first in line {_line(first)}; "
             f"there are {int(twice.sum())} such rows",
             where=f"{file}, line {_line(row)}",
-            do="remove the duplicate rows",
+            do=REPEATED_HOUR if repeated_hour(dates) else "remove the duplicate rows",
         )
     if dates.is_monotonic_increasing:
         return series
@@ -126,32 +105,58 @@ def _numbers(table: pd.DataFrame, file: str, may_be_missing: bool) -> dict[str, 
     values, problems = {}, []
     for name in table.columns:
         column = table[name]
-        if column.dtype == object:  # whole numbers of hundreds of digits have no float64
+        kind = _not_numbers(column)
+        if kind is not None:
+            problems.append((f"channel `{shown(name)}` holds {kind}, not numbers", f"column `{shown(name)}`", _REMOVE))
+            continue
+        if column.dtype == object:  # integers of hundreds of digits have no float64
             column = column.map(lambda value: np.inf if isinstance(value, int) and abs(value) > 1e308 else value)
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         missing = column.isna().to_numpy()
         bad = np.flatnonzero(~np.isfinite(numbers) & ~(missing & may_be_missing))
         if missing.all():
-            problems.append((f"channel `{name}` has no value at all", f"column `{name}`", _REMOVE))
+            problems.append((f"channel `{shown(name)}` has no value at all", f"column `{shown(name)}`", _REMOVE))
         elif bad.size:
             row = int(bad[0])
             found = column.iloc[row]
             fact = (
-                f"a value of channel `{name}` is missing"
+                f"a value of channel `{shown(name)}` is missing"
                 if missing[row]
-                else f"{found if isinstance(found, float) else repr(found)} is not a finite number"
+                else f"{found if isinstance(found, float) else _quoted(found)} is not a finite number"
             )
-            place = f"line {_line(row)}, column `{name}` ({bad.size} such values in this column)"
-            problems.append((fact, place, _mend(found, bool(missing[row]))))
+            place = f"line {_line(row)}, column `{shown(name)}` ({bad.size} such values in this column)"
+            problems.append((fact, place, _advice(found, bool(missing[row]))))
         values[str(name)] = numbers
     if problems:
-        others = f"; and {len(problems) - 1} more channels, `{table.columns[-1]}` for one" if len(problems) > 9 else ""
+        others = (
+            f"; and {len(problems) - 1} more channels, `{shown(table.columns[-1])}` for one"
+            if len(problems) > 9
+            else ""
+        )
         listed = "; ".join(fact if n == 0 else f"{fact} ({place})" for n, (fact, place, _) in enumerate(problems[:5]))
         raise SeriesError(listed + others, where=f"{file}, {problems[0][1]}", do=problems[0][2])
     return values
 
 
-def _mend(found: object, missing: bool) -> str:
+def _not_numbers(column: pd.Series) -> str | None:
+    """What a column holds that pandas would turn into numbers all the same; None for numbers and text."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return "dates"
+    if pd.api.types.is_timedelta64_dtype(column):
+        return "durations"
+    if pd.api.types.is_complex_dtype(column):
+        return "complex numbers"
+    nested = (
+        column.dtype == object and column.map(lambda value: isinstance(value, list | dict | set | np.ndarray)).any()
+    )
+    return "lists or dictionaries" if nested else None
+
+
+def _quoted(found: object) -> str:
+    return f"'{shown(found)}'" if isinstance(found, str) else shown(repr(found))
+
+
+def _advice(found: object, missing: bool) -> str:
     text = str(found).strip()
     if missing:
         return "fill the value in, or set data.gaps to interpolate or drop_windows"
@@ -162,7 +167,7 @@ def _mend(found: object, missing: bool) -> str:
     return _REMOVE
 
 
-def _say_what_is_constant(series: pd.DataFrame, channels: list[str]) -> None:
+def _report_constant(series: pd.DataFrame, channels: list[str]) -> None:
     values = series[channels].to_numpy()
     spread, size = np.ptp(values, axis=0), np.abs(values).max(axis=0)
     still = [name for name, one, other in zip(channels, spread, size, strict=True) if one <= 1e-9 * other]
@@ -173,8 +178,3 @@ def _say_what_is_constant(series: pd.DataFrame, channels: list[str]) -> None:
 def _line(row: int) -> int:
     """Line of the file, counted from 1 with the header as the first, as an editor shows it."""
     return row + 1 + HEADER_LINES
-
-
-def list_names(names: list[str], most: int = 12) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

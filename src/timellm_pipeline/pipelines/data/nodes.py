@@ -81,4 +81,12 @@ def plan(
         split_borders["data_id"],
     )
     log.info("The run plan:\n%s", plan_table(made))
+    if window.skipped_points:
+        log.warning(
+            "window.stride %s exceeds window.patch_len %s: %s of every %s points are in no patch",
+            window.stride,
+            window.patch_len,
+            window.skipped_points,
+            window.stride,
+        )
     return made.model_dump(mode="json")
