@@ -1,6 +1,7 @@
 """The raw file is read as it is, and fetched only when nobody named another one."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,15 @@ def test_a_download_that_fails_says_how_to_do_without(tmp_path: Path, monkeypatc
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     """Python's own message is an error number."""
     assert mistake(RawSeriesDataset(filepath=str(tmp_path))).what == "this is a folder"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and links of POSIX")
+def test_what_is_no_regular_file_is_named(tmp_path: Path) -> None:
+    """A pipe was `no such file`, and reading one would wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "lost").symlink_to(tmp_path / "nothing")
+    cases = {"pipe": "this is a pipe", "loop": "symbolic links", "lost": "a link to", "x" * 300: "File name too long"}
+    for name, message in cases.items():
+        assert message in mistake(RawSeriesDataset(filepath=str(tmp_path / name))).what, name
+    assert "a device or a socket" in mistake(RawSeriesDataset(filepath="/dev/zero")).what

@@ -156,3 +156,37 @@ def test_every_field_says_what_it_means_and_no_unknown_key_passes(model: type[Ba
     assert silent == []
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         model.model_validate({"no_such_parameter": 1})
+
+
+def test_no_in_yaml_is_the_precision_no() -> None:
+    """Our own advice was `training.precision=no`, which YAML reads as false."""
+    assert parse_parameters({"training": {"precision": False}}).training.precision == "no"
+    with pytest.raises(ParameterError, match=r"training\.precision"):
+        parse_parameters({"training": {"precision": True}})
+
+
+@pytest.mark.parametrize("name", ["raw_csv", "data_root", "checkpoint_root", "checkpoint"])
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_an_empty_path_is_an_unset_shell_variable(name: str, value: str | None) -> None:
+    """Everything went into a folder named None."""
+    with pytest.raises(ParameterError, match=f"`{name}` is empty: is a shell variable not set"):
+        parse_parameters({name: value})
+
+
+@pytest.mark.parametrize(
+    ("group", "values"),
+    [
+        ("training", {"seed": 10**20}),
+        ("training", {"learning_rate": 1e38}),
+        ("training", {"num_workers": 10**6}),
+        ("window", {"seq_len": 10**20}),
+        ("gates", {"max_age": "NaT"}),
+        ("gates", {"max_age": "-5D"}),
+        ("gates", {"max_age": "1e99D"}),
+        ("split", {"method": "recent", "test_rows": "1e99D"}),
+    ],
+)
+def test_numbers_that_no_library_takes_are_refused(group: str, values: dict[str, Any]) -> None:
+    """They ended in an overflow deep inside a library."""
+    with pytest.raises(ParameterError, match=f"{group}.{list(values)[-1]}"):
+        parse_parameters({group: values})

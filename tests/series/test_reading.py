@@ -1,8 +1,13 @@
 """Files as people have them are read, or refused with one clear error."""
 
+import bz2
 import gzip
 import io
+import lzma
+import re
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -122,7 +127,88 @@ def test_what_is_no_table_is_refused(content: bytes, what: str, where: str) -> N
 def test_a_wrong_encoding_is_named(caplog: pytest.LogCaptureFixture) -> None:
     """A codec's own error names a byte."""
     assert "cannot decode the file as ascii" in refusal("日期,OT\n1,2\n".encode(), encoding="ascii").what
-    assert "no text in klingon" in refusal(PLAIN.encode(), encoding="klingon").what
+    with pytest.raises(ValidationError, match="'klingon' is not a text encoding"):
+        DataParams(csv={"encoding": "klingon"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sep": 5}, "sep is 5; write a text in quotes"),
+        ({"encoding": 5}, "encoding is 5"),
+        ({"decimal": ".."}, "write one character"),
+        ({"date_format": "%q"}, "is not a format"),
+        ({"date_format": "%H:%M"}, "has no year"),
+        ({"dayfirst": "yes"}, "write true or false"),
+        ({"parse_dates": ["date"]}, "dates are parsed later"),
+        ({"low_memory": True}, "are no options"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_as_a_parameter(options: dict[str, Any], message: str) -> None:
+    """pandas ignored some of them, and answered others with a traceback."""
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        DataParams(csv=options)
+
+
+@pytest.mark.parametrize("options", [{"engine": "python"}, {"engine": "python", "skipfooter": 1}, {"sep": "[,;]"}])
+def test_pandas_other_parser_works(options: dict[str, Any]) -> None:
+    """It failed on an option that is ours."""
+    rows = len(read(PLAIN.encode(), engine="python", **{k: v for k, v in options.items() if k != "engine"}))
+    assert rows == 6 - options.get("skipfooter", 0)
+
+
+def test_a_repeated_name_is_found_behind_skipped_rows() -> None:
+    """pandas would name the second one OT.1."""
+    assert "two columns are named `OT`" in refusal(b"a note\ndate,OT,OT\n1,2,3\n", skiprows=1).what
+
+
+def packed(**members: str) -> bytes:
+    """A zip file."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name.replace("__", "/").replace("_", "."), text)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (packed(xl__workbook_xml="<workbook/>"), "an Excel workbook (.xlsx)"),
+        (packed(series_csv=PLAIN), "a zip archive (.zip)"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "an old Excel workbook"),
+        (lzma.compress(PLAIN.encode()), "an xz archive"),
+        (bz2.compress(PLAIN.encode()), "a bzip2 archive"),
+        (gzip.compress(bz2.compress(PLAIN.encode())), "a bzip2 archive (.bz2) in a gzip file"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(99), "a PNG image"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (b"SQLite format 3\x00", "an SQLite database"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00", "a Python pickle"),
+        (b"<!DOCTYPE html><html><body>404", "an HTML page"),
+        (b'[{"date": "2020-01-01", "OT": 1}]', "a JSON file"),
+        (b"ARROW1\x00\x00", "an Arrow or Feather file"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_another_format_is_named_with_the_way_to_a_csv(content: bytes, name: str) -> None:
+    """'cannot decode as cp1252' says nothing to somebody who gave a workbook."""
+    error = refusal(content)
+    assert name in error.what and "not a CSV or Parquet file" in error.what and error.do
+
+
+def test_a_small_file_that_holds_gigabytes_is_refused_before_it_is_unpacked() -> None:
+    """13 MB of gz held 5.5 GB; 3 MB of Parquet held 400 million rows."""
+    bomb = gzip.compress(b"date,OT\n" + b"2020-01-01,1\n" * 200_000)
+    with pytest.raises(SeriesError, match="holds more than 0.001 GB") as caught:
+        read_table(RawFile("bomb.gz", bomb), DataParams(max_gigabytes=0.001))
+    assert "data.max_gigabytes" in caught.value.do
+    made = io.BytesIO()
+    pd.DataFrame({"date": "2020-01-01", "OT": np.zeros(200_000)}).to_parquet(made)
+    with pytest.raises(SeriesError, match="at most 0.001 GB are read"):
+        read_table(RawFile("bomb.parquet", made.getvalue()), DataParams(max_gigabytes=0.001))
+    two = gzip.compress(PLAIN[:40].encode()) + gzip.compress(PLAIN[40:].encode())
+    assert len(read_table(RawFile("two.gz", two), DataParams())) == 6, "two members, one after the other"
 
 
 def test_an_empty_line_in_the_middle_keeps_its_number() -> None:

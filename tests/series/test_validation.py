@@ -182,3 +182,37 @@ def test_a_gap_in_a_file_out_of_order_is_named_by_the_files_own_line(tmp_path: P
     error = refusal(tmp_path / "series.csv", newest_first)
     assert "2020-01-01 06:00:00 comes 0 days 02:00:00 after 2020-01-01 04:00:00" in error.what
     assert error.where.endswith(f"line {newest_first.index(next(row for row in ROWS if '06:00' in row)) + 1}")
+
+
+def test_control_characters_in_names_are_replaced_and_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """A spreadsheet's header `Load\\n(kW)` is common; in a log line it would forge another one."""
+    raw = pd.DataFrame({"date": pd.date_range("2020-01-01", periods=9, freq="h"), "Load\n(kW)": 1.0, "a\x1b[31m": 2.0})
+    series = validate_series(raw, DataParams(), WindowParams(target="Load\n(kW)"))
+    assert list(series.columns) == ["date", "Load (kW)", "a [31m"]
+    assert "'Load\\n(kW)' is read as `Load (kW)`" in caplog.text and "\x1b" not in caplog.text
+    with pytest.raises(SeriesError, match="are equal without control characters"):
+        validate_series(raw.assign(**{"Load (kW)": 1.0}), DataParams(), WindowParams(target="Load (kW)"))
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (pd.date_range("2020", periods=9), "dates"),
+        (pd.to_timedelta(range(9), unit="h"), "durations"),
+        ([1j] * 9, "complex numbers"),
+        ([[1]] * 9, "lists or dictionaries"),
+    ],
+)
+def test_columns_that_pandas_would_turn_into_numbers_are_refused(column: object, kind: str) -> None:
+    """A column of dates became nanoseconds since 1970, and was forecast."""
+    raw = pd.DataFrame({"date": pd.date_range("2020-01-01", periods=9, freq="h"), "OT": 1.0, "other": column})
+    with pytest.raises(SeriesError, match=f"channel `other` holds {kind}, not numbers"):
+        validate_series(raw, DataParams(), WindowParams())
+
+
+def test_a_channel_that_is_mostly_missing_is_not_made_up() -> None:
+    """5,998 of 6,000 cells were invented without a word."""
+    raw = pd.DataFrame({"date": pd.date_range("2020-01-01", periods=90, freq="h"), "OT": 1.0, "HUFL": np.nan})
+    raw.loc[[0, 89], "HUFL"] = 1.0
+    with pytest.raises(SeriesError, match="88 of 90 values of channel `HUFL` are missing"):
+        validate_series(raw, DataParams(gaps="interpolate"), WindowParams())
