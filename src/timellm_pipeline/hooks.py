@@ -60,6 +60,7 @@ class ParametersFirst:
     def after_context_created(self, context: KedroContext) -> None:
         """Raises ParameterError."""
         loader = context.config_loader
+        refuse_placeholders(loader.runtime_params or {})
         parse_parameters(loader["parameters"])
         # Read plainly: a second config loader would answer `${globals:…}` for the first one, with base's values.
         base = OmegaConf.load(Path(loader.conf_source) / loader.base_env / "parameters.yml")
@@ -141,6 +142,19 @@ class OneProcess:
                 "kedro was launched by torchrun or accelerate: each process would run the whole pipeline",
                 where=f"environment variable {found[0]}={os.environ[found[0]]}",
                 do="start one process: kedro run --pipeline train",
+            )
+
+
+def refuse_placeholders(params: dict[str, Any], path: str = "") -> None:
+    """Raises ParameterError for `???`: OmegaConf leaves such a value out without a word."""
+    for name, value in params.items():
+        if isinstance(value, dict):
+            refuse_placeholders(value, f"{path}{name}.")
+        elif value == "???":
+            raise ParameterError(
+                f"`{path}{name}` is '???', which stands for a missing value",
+                where="--params or --config",
+                do="write the value",
             )
 
 

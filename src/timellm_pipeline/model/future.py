@@ -191,6 +191,12 @@ def forecast_frame(
     """As `forecast_series`, from a table as people have it: wide or long, unchecked."""
     saved = model.saved
     assert saved is not None
+    if not isinstance(frame, pd.DataFrame):
+        raise SeriesError(
+            f"this is a {type(frame).__name__}, not a pandas DataFrame",
+            where="forecast(frame)",
+            do="give a table with a date column and one column a channel",
+        )
     data, window = saved.config.data, saved.config.window
     wide = to_wide(frame, data.date_column)
     stamps = wide.get(data.date_column)

@@ -17,6 +17,8 @@ OURS = {
 OUR_DATES = {"parse_dates", "infer_datetime_format", "date_parser", "keep_date_col", "cache_dates"}
 ONE_CHARACTER = ("decimal", "thousands", "quotechar", "escapechar", "comment", "lineterminator")
 TEXTS = ("sep", "delimiter", "encoding", "encoding_errors", "date_format", *ONE_CHARACTER)
+ROWS = {"skiprows", "skipfooter"}
+MOST_SKIPPED = 1_000_000
 MAY_BE_NULL = ("sep", "delimiter", "encoding", "date_format", "thousands", "escapechar", "comment", "lineterminator")
 WITH_A_YEAR = re.compile(r"%[YyGcx]")
 JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji are written with them
@@ -66,6 +68,8 @@ def _check_option(name: str, value: Any) -> None:
     """Raises ValueError for a value that pandas would ignore, or refuse without naming the option."""
     if name == "dayfirst" and not isinstance(value, bool):
         raise ValueError(f"dayfirst is {value!r}; write true or false")
+    if name in ROWS and isinstance(value, int) and not 0 <= value <= MOST_SKIPPED:
+        raise ValueError(f"{name} is {value}; write 0 to {MOST_SKIPPED:,}")
     if name not in TEXTS or (value is None and name in MAY_BE_NULL):
         return
     if not isinstance(value, str) or not value:

@@ -62,6 +62,8 @@ class GatesParams(Group):
                 duration = pd.Timedelta(value)
             except (ValueError, OverflowError) as error:
                 raise ValueError(f"{value!r} is not a duration; write 2D or 36h") from error
+            if value.strip().isdigit():  # pandas would count nanoseconds
+                raise ValueError(f"{value!r} has no unit; write 2D or 36h")
             if pd.isna(duration) or duration <= pd.Timedelta(0):
                 raise ValueError(f"{value!r} is not a positive duration; write 2D or 36h")
         return value

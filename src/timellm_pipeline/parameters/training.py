@@ -53,6 +53,8 @@ class TrainingParams(Group):
     @field_validator("precision", mode="before")
     @classmethod
     def _no_in_yaml(cls, value: Any) -> Any:
+        if value is True:
+            raise ValueError("true is not a precision; write auto, no, bf16 or fp16")
         return "no" if value is False else value  # YAML reads an unquoted `no` as false
 
     seed: int = Field(default=2021, ge=0)

@@ -8,6 +8,7 @@ import pandas as pd
 from timellm_pipeline.errors import SeriesError
 
 DAY = pd.Timedelta(days=1)
+MOST_ROWS = 4  # times the rows of the file; `fill_gaps` refuses to fill in more
 CALENDAR_SEASONS = {"W": 52, "M": 12, "MS": 12, "ME": 12, "Q": 4, "QS": 4, "QE": 4, "B": 5, "D": 7}
 WORDS = {
     "h": "hourly",
@@ -21,12 +22,12 @@ WORDS = {
 
 
 def find_frequency(dates: pd.Series, file: str, gaps_allowed: bool) -> str:
-    """The pandas alias of the series' one frequency. `dates` are in order, none stands twice, numbered as in the file.
+    """The pandas alias of the series' one frequency. `dates` are in order, none repeated, numbered as in the file.
 
     Raises SeriesError at the first stamp that breaks it: a missing one, unless gaps are allowed, or one between two.
     """
     if len(dates) < 3:
-        raise SeriesError(f"{len(dates)} rows are too few to tell a frequency", where=file, do="give a longer series")
+        raise SeriesError(f"{len(dates)} rows are too few to find the frequency", where=file, do="give a longer series")
     stamps = pd.DatetimeIndex(dates)
     steps = dates.diff().iloc[1:]
     usual = steps.mode().iloc[0]
@@ -41,9 +42,10 @@ def find_frequency(dates: pd.Series, file: str, gaps_allowed: bool) -> str:
         start = pd.infer_freq(stamps[:10]) if len(stamps) > 10 else None  # the calendar before the gap, if any
     row = int(uneven[0]) + 1
     if start is not None:
-        grid = pd.date_range(stamps[0], stamps[-1], freq=start)
-        off = ~stamps.isin(grid)
-        if not off.any():
+        short = (stamps[-1] - stamps[0]) / steps.min() <= MOST_ROWS * len(stamps)
+        # The grid of a file with one stamp centuries away would not fit into memory: `fill_gaps` refuses such a file.
+        grid = pd.date_range(stamps[0], stamps[-1] if short else None, None if short else len(stamps), freq=start)
+        if not short or stamps.isin(grid).all():
             if gaps_allowed:
                 return str(pd.tseries.frequencies.to_offset(start).freqstr)
             row = int(np.flatnonzero(stamps != grid[: len(stamps)])[0])
@@ -68,7 +70,7 @@ def _alias(step: pd.Timedelta) -> str:
 def season_length(frequency: str) -> int:
     """Rows in a season: a day for steps below a day, a week for days, a year for weeks and longer.
 
-    The seasonal-naive baseline repeats so many rows. Where a day is no whole number of steps the season is 1,
+    The seasonal-naive baseline repeats so many rows. Where a day is not an integer number of steps the season is 1,
     which makes seasonal naive the same as naive.
     """
     offset = pd.tseries.frequencies.to_offset(frequency)

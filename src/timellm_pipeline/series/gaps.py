@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from timellm_pipeline.errors import SeriesError
+from timellm_pipeline.errors import SeriesError, shown
 
 log = logging.getLogger(__name__)
 
-MOST_MISSING = 0.5  # of the rows; past that the series is made up
+MOST_MISSING = 0.5  # of the rows, and of the values of a channel
 
 
 def fill_gaps(series: pd.DataFrame, frequency: str, gaps: Literal["interpolate", "drop_windows"]) -> pd.DataFrame:
@@ -18,9 +18,9 @@ def fill_gaps(series: pd.DataFrame, frequency: str, gaps: Literal["interpolate",
 
     Args:
         series: `date` and float64 channels; dates in order, on the axis of `frequency`, cells may be NaN.
-        gaps: with `drop_windows` the rows that were filled in stand in `attrs["gaps"]` as [first, last] pairs.
+        gaps: with `drop_windows` `attrs["gaps"]` holds the rows that were filled in, as [first, last] pairs.
 
-    Raises SeriesError when more than half of the rows would be made up.
+    Raises SeriesError when more than half of the rows, or of the values of a channel, would be made up.
     """
     file = series.attrs["file"]
     dates = series["date"]
@@ -44,9 +44,9 @@ def fill_gaps(series: pd.DataFrame, frequency: str, gaps: Literal["interpolate",
     worst = str(cells.sum().idxmax())
     if int(cells[worst].sum()) > MOST_MISSING * len(axis):
         raise SeriesError(
-            f"{int(cells[worst].sum()):,} of {len(axis):,} values of channel `{worst}` are missing: more than half "
+            f"{int(cells[worst].sum()):,} of {len(axis):,} values of channel `{shown(worst)}` are missing: more than half "
             "would be made up",
-            where=f"{file}, column `{worst}`",
+            where=f"{file}, column `{shown(worst)}`",
             do="remove the column, or give a stretch of time in which it has values",
         )
     missing = cells.any(axis=1).to_numpy()

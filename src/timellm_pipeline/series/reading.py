@@ -24,8 +24,12 @@ from timellm_pipeline.series.parquet_file import read_parquet
 log = logging.getLogger(__name__)
 
 MOST_COLUMNS = 5_000
+SAMPLE = 1 << 20  # characters in which the separator is looked for
 DATES = {"dayfirst", "date_format"}  # dates are parsed when the series is validated
-NOT_FOR_THE_HEADER = {"header", "dtype", "converters", "skipfooter", "usecols", "true_values", "false_values"}
+NOT_FOR_THE_HEADER = {
+    *("header", "dtype", "converters", "skipfooter", "usecols", "true_values", "false_values"),
+    *("na_filter", "na_values", "keep_default_na", "dtype_backend"),
+}
 MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 CHINESE_PAIR = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
 EVERYDAY_PAIR = re.compile(rb"[\xa1-\xa9\xb0-\xd7][\xa1-\xfe]")
@@ -52,11 +56,11 @@ def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
     """
     content, inside = file.content, ""
     try:
+        if content[:2] == GZIP:
+            content, inside = decompress(content, file.path, data.max_gigabytes), " in a gzip file"
         if is_parquet(content):
             table = read_parquet(content, file.path, data.date_column, data.max_gigabytes, MOST_COLUMNS)
         else:
-            if content[:2] == GZIP:
-                content, inside = decompress(content, file.path, data.max_gigabytes), " in a gzip file"
             refuse_other_formats(content, file.path, inside)
             options = {name: value for name, value in data.csv.items() if name not in DATES}
             table = _read_csv(content, file.path, options)
@@ -81,7 +85,7 @@ def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFram
     encoding = options.pop("encoding", None) or _encoding(content, path)
     try:
         text = content.decode(encoding, options.pop("encoding_errors", None) or "strict")
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeError, LookupError) as error:
         raise SeriesError(
             f"cannot decode the file as {encoding}: {error}",
             where=path,
@@ -92,23 +96,26 @@ def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFram
         raise SeriesError("the file is empty", where=path, do="give a CSV with a header and one row a time stamp")
     if "\x00" in text:
         raise SeriesError("there are zero bytes in this text", where=path, do="give a text file; is it a CSV at all?")
-    lines = text.splitlines()
+    lines = re.split(r"\r\n|\r|\n", text[:SAMPLE])  # not all of them: millions of lines take gigabytes
     header = lines[0]
     if not {"sep", "delimiter"} & options.keys() and "," not in header:
-        for separator, name in ((";", "semicolons"), ("\t", "tabs")):
-            if separator in header:
-                options["sep"] = separator
+        for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+            if mark in header:
+                options["sep"] = mark
                 comma = any(re.search(r"\d,\d", line) for line in lines[1:50])
-                if separator == ";" and "decimal" not in options and comma:
+                if mark == ";" and "decimal" not in options and comma:
                     options["decimal"] = ","
                 also = " and commas as decimal points" if options.get("decimal") == "," else ""
                 log.warning("%s is read with %s between columns%s (data.csv sets another)", path, name, also)
-    if len(lines) == 1:
+    if len(lines) == 1 and len(text) <= SAMPLE:
         raise SeriesError(
             "there is a header and no row below it", where=path, do="give a CSV with one row a time stamp"
         )
-    if options.get("engine") not in ("python", "python-fallback", "pyarrow"):
-        options["low_memory"] = False  # only the C engine knows it
+    separator = options.get("sep", options.get("delimiter", ","))
+    if options.get("skipfooter") or separator is None or len(separator) > 1:  # pandas' C engine has none of them
+        options.setdefault("engine", "c" if separator == r"\s+" and not options.get("skipfooter") else "python")
+    if options.get("engine", "c") == "c":
+        options["low_memory"] = False  # only the C engine has it
     try:
         with warnings.catch_warnings():
             # With more fields in a row than in the header pandas takes the first column for an index.
@@ -163,16 +170,19 @@ def _chinese(content: bytes) -> bool:
 def _refuse_repeated_names(text: str, options: dict[str, Any], path: str) -> None:
     """Raises SeriesError for a name that two columns have: pandas would rename the second one without a word.
 
-    The header is read as pandas reads it, also behind `skiprows` and `comment`.
+    The header is read as pandas reads it, also behind `skiprows`, `header` and `comment`.
     """
-    if options.get("names") is not None or options.get("header", 0) not in (0, "infer"):
+    line = 0 if options.get("header", "infer") == "infer" else options["header"]
+    if options.get("names") is not None or not isinstance(line, int):
         return
     plain = {name: value for name, value in options.items() if name not in NOT_FOR_THE_HEADER}
-    row = pd.read_csv(
-        io.StringIO(text), header=None, nrows=1, dtype=str, index_col=False, skip_blank_lines=False, **plain
-    )
+    plain |= {"index_col": False, "skip_blank_lines": False}
+    if line:  # lines above the header may have fewer fields: it has as many as pandas finds columns
+        width = len(pd.read_csv(io.StringIO(text), header=line, nrows=0, **plain).columns)
+        plain["names"] = range(width)
+    row = pd.read_csv(io.StringIO(text), header=None, nrows=line + 1, dtype=str, na_filter=False, **plain)
     seen: set[str] = set()
-    for name in (str(name).strip() for name in row.iloc[0] if not pd.isna(name)):
+    for name in (str(name).strip() for name in row.iloc[line] if not pd.isna(name)):
         if name and name in seen:
             raise SeriesError(
                 f"two columns are named `{shown(name)}`", where=f"{path}, header", do="rename one of the columns"

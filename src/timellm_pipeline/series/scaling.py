@@ -55,8 +55,8 @@ def fit_scaler(series: pd.DataFrame, channels: list[str], borders: Borders, data
             where=f"{series.attrs.get('file', 'the series')}, column `{channels[int(beyond[0])]}`, training rows",
             do="mend the values, or give the channel in larger units",
         )
-    # Not `std == 0`: the mean of equal numbers may be off in its last digit, and leave a spread of 1e-17.
-    std[values.max(axis=0) == values.min(axis=0)] = 1.0
+    # The mean of equal numbers may be off in its last digit, and leave a spread of 1e-17; squares of 1e-200 are 0.
+    std[(values.max(axis=0) == values.min(axis=0)) | (std == 0)] = 1.0
     return Scaler(
         data_id=data_id,
         channels=channels,

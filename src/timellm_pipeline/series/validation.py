@@ -3,6 +3,7 @@
 import difflib
 import logging
 import re
+from datetime import date, time, timedelta
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,12 @@ _REMOVE = "fill the value in, or remove the column if it is not a channel"
 REPEATED_HOUR = (
     "this looks like the hour that a clock change repeats: write time stamps in UTC or with their UTC offset, and "
     "delete no rows"
+)
+KINDS = (
+    ((list, tuple, dict, set, np.ndarray), "lists or dictionaries"),
+    ((date, time, pd.Period), "dates or times"),  # a datetime and a Timestamp are dates
+    ((timedelta, np.timedelta64), "durations"),
+    ((complex, np.complexfloating), "complex numbers"),
 )
 HEADER_LINES = 1  # row 0 of the frame is line 2 of the file
 
@@ -42,6 +49,8 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
             with a warning.
     """
     file = str(raw.attrs.get("path", "the series"))
+    if not len(raw.columns):
+        raise SeriesError("the file has no columns", where=file, do="give a date column and one column per channel")
     if raw.empty:
         raise SeriesError("the file has no rows", where=file, do="give a CSV with a header and one row a time stamp")
     raw = raw.set_axis(clean_names([str(name) for name in text_names(raw.columns, file)], file), axis=1)
@@ -64,10 +73,10 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
         raise SeriesError(
             f"the target channel `{window.target}` is not in the file; its channels are {list_names(channels)}",
             where=f"{file}, header",
-            do=f"set window.target, for example --params window.target={near[0]}" if near else "add a channel",
+            do=f"set window.target, for example --params window.target={shown(near[0])}" if near else "add a channel",
         )
     values = _numbers(raw[channels], file, may_be_missing=data.gaps != "error")
-    series = _in_order(pd.DataFrame({"date": dates.to_numpy(), **values}), file)
+    series = _in_order(pd.DataFrame({"date": dates.to_numpy(), **values}), in_utc, file)
     frequency = find_frequency(series["date"], file, gaps_allowed=data.gaps != "error")
     series = series.reset_index(drop=True)
     series.attrs = {"frequency": frequency, "file": file, "sha256": raw.attrs.get("sha256"), "utc": in_utc}
@@ -80,7 +89,7 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
     return series
 
 
-def _in_order(series: pd.DataFrame, file: str) -> pd.DataFrame:
+def _in_order(series: pd.DataFrame, in_utc: bool, file: str) -> pd.DataFrame:
     """The rows in the order of time, numbered as in the file. Raises SeriesError for a repeated time stamp."""
     dates = series["date"]
     twice = dates.duplicated()
@@ -91,7 +100,7 @@ def _in_order(series: pd.DataFrame, file: str) -> pd.DataFrame:
             f"the time stamp {dates.iloc[row]} is repeated, first in line {_line(first)}; "
             f"there are {int(twice.sum())} such rows",
             where=f"{file}, line {_line(row)}",
-            do=REPEATED_HOUR if repeated_hour(dates) else "remove the duplicate rows",
+            do=REPEATED_HOUR if not in_utc and repeated_hour(series) else "remove the duplicate rows",
         )
     if dates.is_monotonic_increasing:
         return series
@@ -107,7 +116,8 @@ def _numbers(table: pd.DataFrame, file: str, may_be_missing: bool) -> dict[str, 
         column = table[name]
         kind = _not_numbers(column)
         if kind is not None:
-            problems.append((f"channel `{shown(name)}` holds {kind}, not numbers", f"column `{shown(name)}`", _REMOVE))
+            fact = f"channel `{shown(name)}` holds {kind}, not real numbers"
+            problems.append((fact, f"column `{shown(name)}`", "write real numbers, or remove the column"))
             continue
         if column.dtype == object:  # integers of hundreds of digits have no float64
             column = column.map(lambda value: np.inf if isinstance(value, int) and abs(value) > 1e308 else value)
@@ -140,16 +150,20 @@ def _numbers(table: pd.DataFrame, file: str, may_be_missing: bool) -> dict[str, 
 
 def _not_numbers(column: pd.Series) -> str | None:
     """What a column holds that pandas would turn into numbers all the same; None for numbers and text."""
-    if pd.api.types.is_datetime64_any_dtype(column):
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.categories.to_series()
+    if pd.api.types.is_datetime64_any_dtype(column) or isinstance(column.dtype, pd.PeriodDtype):
         return "dates"
     if pd.api.types.is_timedelta64_dtype(column):
         return "durations"
     if pd.api.types.is_complex_dtype(column):
         return "complex numbers"
-    nested = (
-        column.dtype == object and column.map(lambda value: isinstance(value, list | dict | set | np.ndarray)).any()
-    )
-    return "lists or dictionaries" if nested else None
+    if column.dtype == object:
+        present = column[column.map(lambda value: value is not pd.NaT)]
+        for kinds, name in KINDS:
+            if present.map(lambda value, kinds=kinds: isinstance(value, kinds)).any():
+                return name
+    return None
 
 
 def _quoted(found: object) -> str:

@@ -1,6 +1,7 @@
 """A checkpoint of the published code becomes a model of ours: evaluated, calibrated, ready to forecast."""
 
 import logging
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,11 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
             content: Any = load(path.read_bytes())
         else:
-            content = torch.load(path, weights_only=True, map_location="cpu")
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", UserWarning
+                )  # of the pickle protocol
+                content = torch.load(path, weights_only=True, map_location="cpu")
     except (OSError, MemoryError):
         raise
     except Exception as error:  # what pickle, zip and torch's own checks raise; torch's message advises to unpickle
