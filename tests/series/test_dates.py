@@ -16,7 +16,10 @@ def parse(values: object, **csv: object) -> pd.Series:
     return parse_dates(pd.Series(values, name="date"), DataParams(csv=csv), "file.csv")[0]
 
 
-@pytest.mark.parametrize("values", [["00:00", "00:05"], ["2020-01-01", "7:30 pm"], ["1:02:03.5"]])
+@pytest.mark.parametrize(
+    "values",
+    [["00:00", "00:05"], ["2020-01-01", "7:30 pm"], ["1:02:03.5"], ["7 pm"], ["T12:30"], ["12:30Z"], ["12h30"]],
+)
 def test_a_time_without_a_day_is_refused(values: list[str]) -> None:
     """pandas takes it for a time of today: the same file gives other results tomorrow."""
     with pytest.raises(SeriesError, match="has a time but no day"):
@@ -28,10 +31,14 @@ def test_a_time_without_a_day_is_refused(values: list[str]) -> None:
     [
         ([2016, 2017], "years"),
         ([43831.0, 43832.5], "Excel's serial days"),
-        ([20160701, 20160702], "YYYYMMDD"),
+        ([20160701, 20160702], "YYYYMMDD: write 2016-07-01"),
+        ([2016070100, 2016070101], "YYYYMMDDHH: write 2016-07-01"),
         ([1467331200, 1467334800], "epoch seconds"),
         ([1467331200000], "epoch milliseconds"),
         ([3], ""),
+        ([float("nan"), 43831.0], "Excel's serial days"),
+        ([float("inf")], ""),
+        (pd.Series([1467331200000000000] * 2, dtype=object), "epoch nanoseconds"),
     ],
 )
 def test_numbers_are_refused_with_what_they_look_like(values: list[float], meaning: str) -> None:
@@ -48,6 +55,32 @@ def test_day_first_is_honoured_and_its_absence_reported(caplog: pytest.LogCaptur
     assert parse(texts, date_format="%d/%m/%Y").iloc[0] == pd.Timestamp("2020-03-05") and not caplog.text
     assert parse(texts).iloc[0] == pd.Timestamp("2020-05-03")
     assert "05/03/2020 is read as 2020-05-03, month first" in caplog.text and "dayfirst: true" in caplog.text
+
+
+def test_day_first_leaves_dates_that_begin_with_the_year(caplog: pytest.LogCaptureFixture) -> None:
+    """pandas reads 2020-03-05 as the third of May under dayfirst."""
+    assert parse(["2020-03-05", "2020-03-06"], dayfirst=True).iloc[0] == pd.Timestamp("2020-03-05")
+
+
+@pytest.mark.parametrize("texts", [["Jan-20", "Feb-20"], ["5 Jan 12:00"], ["05/03"]])
+def test_a_date_without_a_year_is_refused(texts: list[str]) -> None:
+    """pandas puts it into the year 1."""
+    with pytest.raises(SeriesError, match="has no year"):
+        parse(texts)
+    assert parse(["Jan-20"], date_format="%b-%y").iloc[0] == pd.Timestamp("2020-01-01")
+
+
+def test_a_column_without_any_time_stamp_is_refused() -> None:
+    """It ended in an overflow of the message itself."""
+    with pytest.raises(SeriesError, match="no time stamp at all"):
+        parse([float("nan")] * 3)
+
+
+def test_a_first_field_above_twelve_hints_at_day_first() -> None:
+    """The first thirteenth of a month is where month first fails."""
+    with pytest.raises(SeriesError, match="'13/03/2020' is not a time stamp") as caught:
+        parse(["12/03/2020", "13/03/2020"])
+    assert "dayfirst: true" in caught.value.do
 
 
 @pytest.mark.parametrize("texts", [["2020-03-05", "2020-03-06"], ["12/31/2020", "01/01/2021"], ["01/01/2020"]])
@@ -72,6 +105,17 @@ def test_the_hour_that_a_clock_change_repeats_is_not_to_be_deleted() -> None:
     with pytest.raises(SeriesError, match="is repeated") as caught:
         series(plain)
     assert caught.value.do == "remove the duplicate rows"
+
+
+def test_a_row_that_was_written_twice_is_not_a_clock_change() -> None:
+    """It has the same values, and time does not continue after a stretch of 20 hours."""
+    stamps = [str(stamp) for stamp in pd.date_range("2020-01-01", periods=60, freq="h")]
+    for first, last in ((30, 31), (30, 50)):
+        rows = [*range(last), *range(first, 60)]
+        frame = pd.DataFrame({"date": [stamps[row] for row in rows], "OT": rows})
+        with pytest.raises(SeriesError, match="is repeated") as caught:
+            validate_series(frame, DataParams(), WindowParams())
+        assert caught.value.do == "remove the duplicate rows"
 
 
 def test_the_age_of_the_newest_row_is_counted_in_utc_where_the_file_has_offsets() -> None:

@@ -99,6 +99,15 @@ def test_missing_row_is_named_at_its_line(alias: str, place: int) -> None:
     assert "there are 1 such places" in caught.value.what
 
 
+@pytest.mark.parametrize("gaps", ["error", "interpolate"])
+def test_a_stamp_centuries_away_is_refused_without_a_grid_up_to_it(gaps: str) -> None:
+    """550 years in seconds are 129 GiB of time stamps."""
+    stamps = [*pd.date_range("1700-01-01", periods=20, freq="s").astype(str), "2250-01-01 00:00:00"]
+    frame = pd.DataFrame({"date": stamps, "OT": range(21)})
+    with pytest.raises(SeriesError, match="2250-01-01"):
+        validate_series(frame, DataParams(gaps=gaps), WindowParams())
+
+
 @pytest.mark.parametrize("alias", ["MS", "B"])
 def test_missing_row_of_a_calendar_frequency_is_an_error(alias: str) -> None:
     """Without it a month or a business day could be missing unseen, because its steps differ anyway."""

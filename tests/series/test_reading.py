@@ -142,6 +142,8 @@ def test_a_wrong_encoding_is_named(caplog: pytest.LogCaptureFixture) -> None:
         ({"dayfirst": "yes"}, "write true or false"),
         ({"parse_dates": ["date"]}, "dates are parsed later"),
         ({"low_memory": True}, "are no options"),
+        ({"skiprows": 10**9}, "skiprows is 1000000000; write 0 to 1,000,000"),
+        ({"skipfooter": -1}, "skipfooter is -1"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused_as_a_parameter(options: dict[str, Any], message: str) -> None:
@@ -150,16 +152,30 @@ def test_an_option_that_cannot_work_is_refused_as_a_parameter(options: dict[str,
         DataParams(csv=options)
 
 
-@pytest.mark.parametrize("options", [{"engine": "python"}, {"engine": "python", "skipfooter": 1}, {"sep": "[,;]"}])
+@pytest.mark.parametrize("options", [{"engine": "python"}, {"skipfooter": 1}, {"sep": "[,;]"}, {"sep": None}])
 def test_pandas_other_parser_works(options: dict[str, Any]) -> None:
     """It failed on an option that is ours."""
-    rows = len(read(PLAIN.encode(), engine="python", **{k: v for k, v in options.items() if k != "engine"}))
-    assert rows == 6 - options.get("skipfooter", 0)
+    assert len(read(PLAIN.encode(), **options)) == 6 - options.get("skipfooter", 0)
 
 
 def test_a_repeated_name_is_found_behind_skipped_rows() -> None:
     """pandas would name the second one OT.1."""
-    assert "two columns are named `OT`" in refusal(b"a note\ndate,OT,OT\n1,2,3\n", skiprows=1).what
+    content = b"a note\ndate,OT,OT\n1,2,3\n"
+    for options in ({"skiprows": 1}, {"header": 1}):
+        assert "two columns are named `OT`" in refusal(content, **options).what
+    assert "two columns are named `NA`" in refusal(b"date,NA,NA\n1,2,3\n").what
+
+
+def test_a_header_with_a_line_break_in_quotes_is_one_name() -> None:
+    """Spreadsheets write the unit below the name."""
+    assert read(PLAIN.replace("OT", '"Load\n(kW)"').encode()).columns.tolist() == ["date", "HUFL", "Load\n(kW)"]
+
+
+def test_parquet_in_a_gzip_file_is_read() -> None:
+    """`there are zero bytes in this text` names neither."""
+    made = io.BytesIO()
+    pd.DataFrame({"date": STAMPS, "OT": 1.0}).to_parquet(made)
+    assert len(read(gzip.compress(made.getvalue()))) == 6
 
 
 def packed(**members: str) -> bytes:
@@ -217,3 +233,50 @@ def test_an_empty_line_in_the_middle_keeps_its_number() -> None:
     assert len(table) == 7 and table.iloc[3].isna().all()
     frame = io.StringIO(PLAIN)
     assert len(pd.read_csv(frame)) == 6
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    made = io.BytesIO()
+    frame.to_parquet(made)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("frame", "what"),
+    [
+        (
+            pd.DataFrame({"date": STAMPS, "OT": 1.0}, index=pd.DatetimeIndex(STAMPS, name="date")),
+            "time stamps in the index and also a column `date`",
+        ),
+        (
+            pd.DataFrame({"OT": 1.0}, index=pd.MultiIndex.from_product([["a"], STAMPS], names=["id", "date"])),
+            "an index of 2 levels (`id`, `date`)",
+        ),
+        (pd.DataFrame({"date": STAMPS, "OT": [[1]] * 6}), "column `OT` holds nested values"),
+        (pd.DataFrame(index=range(6)), "no columns"),
+        (pd.DataFrame(np.zeros((2, 5_100)), columns=[f"c{n}" for n in range(5_100)]), "5,100 columns"),
+    ],
+    ids=["index and column", "two levels", "nested", "none", "wide"],
+)
+def test_a_parquet_table_that_is_no_series_is_named(frame: pd.DataFrame, what: str) -> None:
+    """pandas' own errors, or a missing column `date`, leave the reason to be guessed."""
+    assert what in refusal(parquet(frame)).what
+
+
+def test_a_long_text_that_a_dictionary_holds_once_counts_in_every_row() -> None:
+    """20 KB of Parquet become 2 GB of text."""
+    small = parquet(pd.DataFrame({"date": STAMPS * 100, "note": "x" * 100_000}))
+    assert len(small) < 50_000
+    with pytest.raises(SeriesError, match="takes 0.1 GB; at most 0.01 GB"):
+        read_table(RawFile("some file.parquet", small), DataParams(max_gigabytes=0.01))
+
+
+@pytest.mark.parametrize("place", range(4, 2_000, 37))
+def test_a_corrupt_parquet_file_is_one_error_or_a_table(place: int) -> None:
+    """pyarrow raises a dozen kinds of errors."""
+    content = bytearray(parquet(pd.DataFrame({"date": STAMPS, "OT": np.arange(6.0)})))
+    content[place % len(content)] ^= 0xFF
+    try:
+        read(bytes(content))
+    except SeriesError as error:
+        assert error.what and error.do

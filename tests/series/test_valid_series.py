@@ -70,3 +70,12 @@ def test_parsed_dates_give_the_same_series_as_text() -> None:
     text = validate(pd.DataFrame({"date": HOURS, "OT": range(48)}))
     parsed = validate(pd.DataFrame({"date": pd.to_datetime(HOURS), "OT": range(48)}))
     pd.testing.assert_frame_equal(text, parsed)
+
+
+def test_rows_of_an_index_with_repeated_numbers_keep_their_values() -> None:
+    """Two frames joined by pandas.concat have each number twice."""
+    halves = pd.DataFrame({"date": HOURS, "OT": range(48)})
+    halves.index = [*range(24), *range(24)]
+    assert validate(halves)["OT"].tolist() == list(range(48))
+    days = pd.date_range("2020-01-02", periods=10).strftime("%m/%d/%Y")
+    assert len(validate(pd.DataFrame({"date": days, "OT": range(10)}, index=[0] * 10))) == 10

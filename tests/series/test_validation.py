@@ -1,5 +1,6 @@
 """A bad CSV gives one SeriesError that names file, line and column; a good one becomes an even series."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def without_line(number: int) -> list[str]:
             ", column `OT`",
         ),
         ([HEADER], "the file has no rows", ""),
-        ([HEADER, *ROWS[:2]], "2 rows are too few to tell a frequency", ""),
+        ([HEADER, *ROWS[:2]], "2 rows are too few to find the frequency", ""),
         (["time,HUFL,OT", *ROWS], "no column `date`; the columns are `time`, `HUFL`, `OT`", ", header"),
         (["date", *[row.split(",")[0] for row in ROWS]], "the target channel `OT` is not in the file", ", header"),
     ],
@@ -119,11 +120,26 @@ def test_every_bad_date_is_a_series_error_that_names_its_line(tmp_path: Path, li
     assert error.where.endswith(f", line {line}, column `date`")
 
 
-def test_dates_of_two_utc_offsets_are_a_series_error_that_names_the_column(tmp_path: Path) -> None:
-    """Without it a file with a change to summer time ends in a traceback that names neither file nor column."""
-    offsets = ["+01:00"] * 6 + ["+02:00"] * 6
-    lines = [HEADER, *[row.replace(",", f"{offset},", 1) for row, offset in zip(ROWS, offsets, strict=True)]]
+def test_dates_with_and_without_a_utc_offset_are_a_series_error_that_names_the_column(tmp_path: Path) -> None:
+    """A stamp without an offset would be taken for UTC."""
+    stamps = [f"Jan 1 2020 {hour:02d}:00" + ("", " +0100", " +0200")[hour % 3] for hour in range(12)]
+    lines = [HEADER, *[f"{stamp},1,2" for stamp in stamps]]
     assert "column `date`" in refusal(tmp_path / "bad.csv", lines).where
+
+
+def test_dates_with_the_offsets_of_a_clock_change_are_counted_in_utc(tmp_path: Path) -> None:
+    """Every German or French file with offsets has two of them; the error for a repeated hour recommends them."""
+    local = pd.date_range("2020-10-24", periods=60, freq="h", tz="Europe/Berlin")
+    lines = [HEADER, *[f"{stamp.isoformat()},{row},2" for row, stamp in enumerate(local)]]
+    series = validate_series(read(tmp_path / "a.csv", lines), DataParams(), WindowParams())
+    assert series["date"].iloc[0] == pd.Timestamp("2020-10-23 22:00:00") and series.attrs["frequency"] == "h"
+    assert series.attrs["utc"] is True and series["HUFL"].tolist() == list(range(60))
+
+
+def test_a_table_without_columns_is_named() -> None:
+    """`the file has no rows` sends somebody to look for rows that are there."""
+    with pytest.raises(SeriesError, match="the file has no columns"):
+        validate_series(pd.DataFrame(index=range(5)), DataParams(), WindowParams())
 
 
 @pytest.mark.parametrize("dates", [range(2000, 2012), range(20200101, 20200113), range(0, 43_200, 3_600)])
@@ -201,12 +217,17 @@ def test_control_characters_in_names_are_replaced_and_reported(caplog: pytest.Lo
         (pd.to_timedelta(range(9), unit="h"), "durations"),
         ([1j] * 9, "complex numbers"),
         ([[1]] * 9, "lists or dictionaries"),
+        ([(1, 2)] * 9, "lists or dictionaries"),
+        (pd.period_range("2020", periods=9, freq="h"), "dates"),
+        (pd.Categorical(pd.date_range("2020", periods=9)), "dates"),
+        (pd.Series([1j] * 9, dtype=object), "complex numbers"),
+        (pd.Series([timedelta(hours=1)] * 9, dtype=object), "durations"),
     ],
 )
 def test_columns_that_pandas_would_turn_into_numbers_are_refused(column: object, kind: str) -> None:
     """A column of dates became nanoseconds since 1970, and was forecast."""
     raw = pd.DataFrame({"date": pd.date_range("2020-01-01", periods=9, freq="h"), "OT": 1.0, "other": column})
-    with pytest.raises(SeriesError, match=f"channel `other` holds {kind}, not numbers"):
+    with pytest.raises(SeriesError, match=f"channel `other` holds {kind}, not real numbers"):
         validate_series(raw, DataParams(), WindowParams())
 
 

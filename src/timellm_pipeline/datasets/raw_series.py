@@ -1,5 +1,6 @@
 """The raw file, fetched first where the configuration says from where and the file is not there yet."""
 
+import errno
 import json
 import logging
 import stat
@@ -24,12 +25,12 @@ KINDS = (
 
 
 class RawSeriesDataset(AbstractDataset[None, RawFile]):
-    """A file with one row a time stamp, read only: its bytes, as they are. How they are read is `data`'s matter.
+    """A file with one row per time stamp, read only: its bytes, unchanged. `data` sets how they are read.
 
     Args:
         filepath: the CSV.
-        fetch: `{url, sha256, path}` of a public file, fetched only when it is `path` that is to be read and that is
-            not there. A file that somebody names is never replaced by a download.
+        fetch: `{url, sha256, path}` of a public file, downloaded only when the file to read is `path` and does not
+            exist. Another file is never replaced by a download.
         metadata: for kedro-viz.
     """
 
@@ -111,9 +112,11 @@ def _find_problem(path: Path) -> tuple[str, str] | None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        lost = path.is_symlink()
-        return f"this is a link to {path.readlink()}, which is not there" if lost else "there is no such file", GIVE
-    except (OSError, ValueError) as error:  # a loop of links, a path too long, a zero byte
+        target = _link_target(path)
+        return f"this is a link to {target}, which is not there" if target else "there is no such file", GIVE
+    except (OSError, ValueError) as error:  # a path too long, a zero byte, a folder that cannot be read
+        if getattr(error, "errno", None) == errno.ELOOP:
+            return f"this is a link to {_link_target(path) or path}, and the symbolic links form a loop", GIVE
         return f"the path cannot be used: {getattr(error, 'strerror', None) or error}", GIVE
     if stat.S_ISREG(mode):
         return None
@@ -121,3 +124,10 @@ def _find_problem(path: Path) -> tuple[str, str] | None:
         if is_kind(mode):
             return what, do
     return "this is a device or a socket, not a regular file", GIVE
+
+
+def _link_target(path: Path) -> str | None:
+    try:
+        return str(path.readlink())
+    except OSError:  # it is not a link, or one of the folders above it is
+        return None

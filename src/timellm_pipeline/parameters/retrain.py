@@ -25,7 +25,7 @@ class GatesParams(Group):
     """Data: the newest row must not be older than this, such as `2D` or `36h`."""
 
     range_deviations: float | None = Field(default=12.0, gt=0)
-    """Data: no test value further from the champion's training mean than so many of its deviations."""
+    """Data: no test value further from the champion's training mean than this number of its standard deviations."""
 
     mase: float | None = Field(default=1.0, gt=0)
     """Floor: largest MASE."""
@@ -40,13 +40,14 @@ class GatesParams(Group):
     """Champion: both are scored on the newest windows, in one scale."""
 
     prefer: Literal["better", "fresh"] = "better"
-    """`better`: the candidate's MSE must be smaller beyond noise. `fresh`: it may be larger by up to `tolerance`."""
+    """`better`: the candidate's MSE must be smaller by a statistically significant difference. `fresh`: it may be
+    larger by up to `tolerance`."""
 
     tolerance: float = Field(default=0.02, ge=0)
     """With `prefer: fresh`, how much larger the candidate's MSE may be, as a share of the champion's."""
 
     slices: float | None = Field(default=1.25, gt=0)
-    """No channel and no quarter of the horizon may be so many times worse than the champion's."""
+    """No channel and no quarter of the horizon may have an MSE more than this many times the champion's."""
 
     stability: float | None = Field(default=1.0, gt=0)
     """Largest mean absolute difference between both forecasts of the same hours, in deviations of a channel."""

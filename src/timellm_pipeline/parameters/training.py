@@ -8,19 +8,19 @@ from timellm_pipeline.parameters.group import Group
 
 
 class TrainingParams(Group):
-    """`training`: all counts are in steps (= iterations: one batch through the model) unless said otherwise."""
+    """`training`: all counts are in steps (= iterations: one batch through the model) unless stated otherwise."""
 
     batch_size: int = Field(default=32, ge=1)
     """Windows in a batch."""
 
     save_steps: int = Field(default=500, ge=1)
-    """A checkpoint every so many steps."""
+    """Steps between checkpoints."""
 
     validate_steps: int | None = Field(default=None, ge=1)
-    """A validation every so many steps; null: at the end of each epoch. One always runs at the end."""
+    """Steps between validations; null: at the end of each epoch. One always runs at the end."""
 
     log_steps: int = Field(default=50, ge=1)
-    """A row of the history (and a log line where there is no terminal) every so many steps."""
+    """Steps between rows of the history (and log lines where there is no terminal)."""
 
     keep_checkpoints: int = Field(default=3, ge=2)
     """Newest checkpoints that are kept, besides the best one."""
@@ -41,11 +41,11 @@ class TrainingParams(Group):
     """Adam's peak learning rate."""
 
     schedule: Literal["cosine", "constant", "halving"] = "cosine"
-    """`cosine`: short warm-up, then down to nothing; `constant`; `halving`: halved each epoch after the second,
+    """`cosine`: short warm-up, then down to zero; `constant`; `halving`: halved each epoch after the second,
     which is what the published code does under its default settings."""
 
     patience: int = Field(default=3, ge=1)
-    """Validations without a better one after which training stops."""
+    """Early-stopping patience: validations without improvement after which training stops."""
 
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """`auto`: bf16 where the device has it natively, fp16 on an older GPU, no (float32) on a CPU."""
@@ -68,7 +68,7 @@ class TrainingParams(Group):
     CPU): some percent faster after half a minute of compiling. Last digits change, so it is another training."""
 
     resume: Literal["auto", "exact"] = "auto"
-    """`auto`: go on from a checkpoint of another package version and say so; `exact`: refuse."""
+    """`auto`: resume from a checkpoint of another package version, with a warning; `exact`: refuse."""
 
     force: bool = False
-    """Train again although this training has finished. An unfinished run is resumed all the same."""
+    """Retrain even if this training id is already finished. An unfinished run is still resumed."""

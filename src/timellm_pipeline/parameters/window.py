@@ -18,13 +18,13 @@ class WindowParams(Group):
     """Points after them that it forecasts: the horizon."""
 
     window_step: int = Field(default=1, ge=1)
-    """Rows between the starts of neighbouring training windows of a channel; 1 in the published code."""
+    """Rows between the starts of consecutive training windows of a channel; 1 in the published code."""
 
     patch_len: int = Field(default=16, ge=1)
     """Points in a patch."""
 
     stride: int = Field(default=8, ge=1)
-    """Points between the starts of neighbouring patches inside one window."""
+    """Points between the starts of consecutive patches inside one window."""
 
     features: Literal["M", "S", "MS"] = "M"
     """`M`: every channel in and out, each as windows of its own; `S`: the target alone;
@@ -48,7 +48,7 @@ class WindowParams(Group):
 
     @property
     def skipped_points(self) -> int:
-        """Points between two neighbouring patches that no patch holds; 0 unless `stride` exceeds `patch_len`."""
+        """Points between two consecutive patches that no patch holds; 0 unless `stride` exceeds `patch_len`."""
         return max(self.stride - self.patch_len, 0)
 
     @property

@@ -17,6 +17,7 @@ from timellm_pipeline.files import append_line
 
 log = logging.getLogger(__name__)
 
+_reported: set[tuple[str, tuple[int, ...]]] = set()  # damaged lines that the log names already
 PROMOTED, ROLLED_BACK = "promoted", "rolled back"
 LINE_SEPARATORS = {one: f"\\u{ord(one):04x}" for one in "\x85\u2028\u2029"}  # some programs break lines at them
 
@@ -83,7 +84,8 @@ class Journal:
                 decisions.append(Decision.model_validate({**json.loads(line), "line": number}))
             except (ValueError, TypeError, ValidationError, RecursionError):
                 damaged.append(number)
-        if damaged:
+        if damaged and (str(path), tuple(damaged)) not in _reported:
+            _reported.add((str(path), tuple(damaged)))
             log.warning("%s: line(s) %s cannot be read and are skipped", path, ", ".join(map(str, damaged)))
         return cls(tuple(decisions), len(lines) - (lines[-1] == b""), tuple(damaged))
 

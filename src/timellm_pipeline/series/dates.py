@@ -4,6 +4,7 @@ import logging
 import re
 import warnings
 from numbers import Number
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,9 +48,10 @@ def parse_dates(column: pd.Series, data: DataParams, file: str) -> tuple[pd.Seri
 
     Raises SeriesError naming the first value that is not a date with a day and a year.
     """
+    column = column.reset_index(drop=True)
     _refuse_numbers(column, file)
     is_text = not pd.api.types.is_datetime64_any_dtype(column)
-    texts = column.astype(str) if is_text else None
+    texts = column.astype(str).where(column.notna(), "") if is_text else None
     options = _options(texts, data)
     with warnings.catch_warnings():
         # pandas warns when it falls back to guessing each row's format; unparsable rows are reported below.
@@ -98,12 +100,12 @@ def repeated_hour(series: pd.DataFrame) -> bool:
     )
 
 
-def _options(texts: pd.Series | None, data: DataParams) -> dict[str, object]:
+def _options(texts: pd.Series | None, data: DataParams) -> dict[str, Any]:
     """Options of pandas.to_datetime that `data.csv` sets.
 
     With `dayfirst` pandas would read 2020-03-05 as 3 May: text that begins with the year is read without it.
     """
-    options: dict[str, object] = {}
+    options: dict[str, Any] = {}
     if data.csv.get("date_format") is not None:
         options["format"] = data.csv["date_format"]
     elif data.csv.get("dayfirst") and texts is not None and not YEAR_FIRST.match(texts.iloc[0]):
@@ -116,7 +118,7 @@ def _refuse_incomplete(column: pd.Series, texts: pd.Series | None, dates: pd.Ser
     bad = dates.isna()
     if texts is not None:
         today = pd.Timestamp.now()
-        near = (dates - today).abs() < NEAR_TODAY
+        near = dates.between(today - NEAR_TODAY, today + NEAR_TODAY)
         no_day = pd.Series(False, index=dates.index)
         no_day[bad | near] = texts[bad | near].map(lambda text: bool(TIME_ALONE.fullmatch(text)))
         bad |= no_day | (dates.dt.year < FIRST_YEAR)
@@ -143,16 +145,15 @@ def _report_ambiguous(texts: pd.Series, dates: pd.Series, file: str) -> None:
     """Warn where day and month may be swapped: 05/03/2020, and no row shows which is which."""
     if not TWO_WAYS.match(texts.iloc[0]):
         return
-    found = texts.str.extract(TWO_WAYS)
+    days = texts.str.strip().str.slice(0, 10).drop_duplicates()  # a day has up to 1,440 rows
+    found = days.str.extract(TWO_WAYS)
     if found.isna().any(axis=None):
         return
     one, other = (found[number].astype(int) for number in (0, 1))
     swapped = np.flatnonzero((one != other).to_numpy())
     if (one <= 12).all() and (other <= 12).all() and swapped.size:
-        row = int(swapped[0])
-        log.warning(
-            "%s: %s is read as %s, month/day/year%s", file, shown(texts.iloc[row]), dates.iloc[row].date(), DAY_FIRST
-        )
+        row = found.index[int(swapped[0])]
+        log.warning("%s: %s is read as %s, month first%s", file, shown(texts[row]), dates[row].date(), DAY_FIRST)
 
 
 def _refuse_numbers(column: pd.Series, file: str) -> None:
@@ -160,7 +161,7 @@ def _refuse_numbers(column: pd.Series, file: str) -> None:
     if pd.api.types.is_numeric_dtype(column):
         found = column.notna().to_numpy()
     elif column.dtype == object:
-        found = column.map(lambda value: isinstance(value, Number) and pd.notna(value)).to_numpy(dtype=bool)
+        found = column.map(lambda value: isinstance(value, Number)).to_numpy(dtype=bool) & column.notna().to_numpy()
     else:
         return
     if not found.any():
@@ -180,11 +181,11 @@ def _refuse_numbers(column: pd.Series, file: str) -> None:
     )
 
 
-def _meaning(value: Number) -> str | None:
+def _meaning(value: Any) -> str | None:
     """What a number may stand for, and what to do about it."""
     if isinstance(value, bool | np.bool_ | complex | np.complexfloating):
         return None
-    size = abs(float(value))  # type: ignore[arg-type]
+    size = abs(float(value))
     digits = f"{size:.0f}"
     for form, name in DIGITS.items():
         stamp = pd.to_datetime(digits, format=form, errors="coerce") if len(digits) == len(name) else pd.NaT

@@ -66,6 +66,7 @@ MEMBERS: tuple[tuple[bytes, Format], ...] = (
     (b"ppt/presentation", Format("a PowerPoint presentation (.pptx)", OFFICE)),
     (b"application/vnd.oasis.opendocument.spreadsheet", Format("an OpenDocument spreadsheet (.ods)", OFFICE)),
     (b"application/vnd.oasis.opendocument.text", Format("an OpenDocument text (.odt)", OFFICE)),
+    (b"META-INF/manifest.xml", Format("an OpenDocument file (.ods, .odt)", OFFICE)),
     (b"Index/Document.iwa", Format("an Apple Numbers document (.numbers)", "in Numbers: File, Export To, CSV")),
     (b"/data.pkl", Format("a PyTorch file (.pt, .pth)", PYTHON)),
     (b".npyPK", Format("a NumPy archive (.npz)", PYTHON)),
@@ -74,7 +75,7 @@ MEMBERS: tuple[tuple[bytes, Format], ...] = (
 ZIPS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17\x72\x45\x38\x50\x90)")
 PICKLE = re.compile(
-    rb"\x80(\x02|\x03)[\]}()cXKJGMNqU\x85-\x8b]|\x80(\x04|\x05)(\x95.{6}\x00\x00|[KMJNGX\x8c\x88\x89)\]}])", re.S
+    rb"\x80(\x02|\x03)[\]}()cXKJGMNqUBC\x85-\x8b]|\x80(\x04|\x05)(\x95.{6}\x00\x00|[KMJNGX\x8c\x88\x89\x8f)\]}])", re.S
 )
 HTML = re.compile(r"<(!doctype html|html|head|body|script|!--.{0,2000}?<html)\b", re.IGNORECASE | re.DOTALL)
 JSON_START = re.compile(r'\{\s*"|\[\s*[\[{]\s*["\d\-]')

@@ -44,7 +44,8 @@ def find_frequency(dates: pd.Series, file: str, gaps_allowed: bool) -> str:
     if start is not None:
         short = (stamps[-1] - stamps[0]) / steps.min() <= MOST_ROWS * len(stamps)
         # The grid of a file with one stamp centuries away would not fit into memory: `fill_gaps` refuses such a file.
-        grid = pd.date_range(stamps[0], stamps[-1] if short else None, None if short else len(stamps), freq=start)
+        end = {"end": stamps[-1]} if short else {"periods": len(stamps)}
+        grid = pd.date_range(stamps[0], freq=start, **end)
         if not short or stamps.isin(grid).all():
             if gaps_allowed:
                 return str(pd.tseries.frequencies.to_offset(start).freqstr)
@@ -70,7 +71,7 @@ def _alias(step: pd.Timedelta) -> str:
 def season_length(frequency: str) -> int:
     """Rows in a season: a day for steps below a day, a week for days, a year for weeks and longer.
 
-    The seasonal-naive baseline repeats so many rows. Where a day is not an integer number of steps the season is 1,
+    The seasonal-naive baseline repeats that many rows. Where a day is not an integer number of steps the season is 1,
     which makes seasonal naive the same as naive.
     """
     offset = pd.tseries.frequencies.to_offset(frequency)

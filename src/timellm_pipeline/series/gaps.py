@@ -20,7 +20,7 @@ def fill_gaps(series: pd.DataFrame, frequency: str, gaps: Literal["interpolate",
         series: `date` and float64 channels; dates in order, on the axis of `frequency`, cells may be NaN.
         gaps: with `drop_windows` `attrs["gaps"]` holds the rows that were filled in, as [first, last] pairs.
 
-    Raises SeriesError when more than half of the rows, or of the values of a channel, would be made up.
+    Raises SeriesError when more than half of the rows, or of the values of a channel, would be interpolated.
     """
     file = series.attrs["file"]
     dates = series["date"]
@@ -28,14 +28,15 @@ def fill_gaps(series: pd.DataFrame, frequency: str, gaps: Literal["interpolate",
     if rows > 2 * len(series) / (1 - MOST_MISSING):
         raise SeriesError(
             f"from {dates.iloc[0]} to {dates.iloc[-1]} there would be {rows:,.0f} rows, and the file has "
-            f"{len(series):,}: more than half would be made up",
+            f"{len(series):,}: more than half would be interpolated",
             where=file,
             do="give the longest stretch without gaps as a file of its own",
         )
     axis = pd.date_range(series["date"].iloc[0], series["date"].iloc[-1], freq=frequency)
     if len(axis) > len(series) / (1 - MOST_MISSING):
         raise SeriesError(
-            f"{len(axis) - len(series):,} of {len(axis):,} time stamps are missing: more than half would be made up",
+            f"{len(axis) - len(series):,} of {len(axis):,} time stamps are missing: "
+            "more than half would be interpolated",
             where=file,
             do="give the longest stretch without gaps as a file of its own",
         )
@@ -44,8 +45,8 @@ def fill_gaps(series: pd.DataFrame, frequency: str, gaps: Literal["interpolate",
     worst = str(cells.sum().idxmax())
     if int(cells[worst].sum()) > MOST_MISSING * len(axis):
         raise SeriesError(
-            f"{int(cells[worst].sum()):,} of {len(axis):,} values of channel `{shown(worst)}` are missing: more than half "
-            "would be made up",
+            f"{int(cells[worst].sum()):,} of {len(axis):,} values of channel `{shown(worst)}` are missing: "
+            "more than half would be interpolated",
             where=f"{file}, column `{shown(worst)}`",
             do="remove the column, or give a stretch of time in which it has values",
         )

@@ -1,4 +1,4 @@
-"""The raw file becomes a table: CSV as people have it, plain or gzipped, or Parquet.
+"""The raw file becomes a table: CSV in its usual variants, plain or gzipped, or Parquet.
 
 What the file itself shows (encoding, semicolons with decimal commas, an index column of `to_csv`) is detected and
 reported in the log; `data.csv` overrides it.
@@ -38,7 +38,7 @@ HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file as it lies on the disk: its path, its bytes, and their sha256."""
+    """A file on disk: its path, its bytes, and their sha256."""
 
     path: str
     content: bytes = field(repr=False)
@@ -74,7 +74,7 @@ def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
         raise SeriesError(
             f"{len(table.columns):,} columns; at most {MOST_COLUMNS:,} can be used",
             where=f"{file.path}, header",
-            do="transpose the table: one row a time stamp, one column a channel; or split it into several files",
+            do="transpose the table: one row per time stamp, one column per channel; or split it into several files",
         )
     table = _without_index(table, file.path)
     table.attrs = {"path": file.path, "sha256": file.sha256}
@@ -91,9 +91,9 @@ def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFram
             where=path,
             do="save the file as UTF-8, or name its encoding in data.csv, for example {encoding: gb18030}",
         ) from error
-    text = text.strip("\r\n\x00 \t")  # empty lines at the end hold nothing
+    text = text.strip("\r\n\x00 \t")  # empty lines at the end
     if not text:
-        raise SeriesError("the file is empty", where=path, do="give a CSV with a header and one row a time stamp")
+        raise SeriesError("the file is empty", where=path, do="give a CSV with a header and one row per time stamp")
     if "\x00" in text:
         raise SeriesError("there are zero bytes in this text", where=path, do="give a text file; is it a CSV at all?")
     lines = re.split(r"\r\n|\r|\n", text[:SAMPLE])  # not all of them: millions of lines take gigabytes
@@ -109,7 +109,7 @@ def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFram
                 log.warning("%s is read with %s between columns%s (data.csv sets another)", path, name, also)
     if len(lines) == 1 and len(text) <= SAMPLE:
         raise SeriesError(
-            "there is a header and no row below it", where=path, do="give a CSV with one row a time stamp"
+            "there is a header and no row below it", where=path, do="give a CSV with one row per time stamp"
         )
     separator = options.get("sep", options.get("delimiter", ","))
     if options.get("skipfooter") or separator is None or len(separator) > 1:  # pandas' C engine has none of them
@@ -131,7 +131,7 @@ def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFram
         raise SeriesError(
             f"this cannot be read as CSV: {shown((str(error).strip() or type(error).__name__).splitlines()[0], 300)}",
             where=f"{path}, line {line.group(1)}" if line else path,
-            do="give one row a time stamp with as many fields as the header has; data.csv takes options of pandas",
+            do="give one row per time stamp with as many fields as the header has; data.csv takes options of pandas",
         ) from error
 
 

@@ -39,7 +39,7 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
         raw: the file as read; `attrs["path"]` and `attrs["sha256"]` name where it is from.
 
     Returns:
-        Frame with `date` first and each channel after it, one row a time stamp, evenly spaced. `attrs` hold
+        Frame with `date` first and each channel after it, one row per time stamp, evenly spaced. `attrs` hold
         `frequency`, `file`, `sha256`, `utc` (whether the time stamps carried a UTC offset), and the rows that
         `data.gaps` filled.
 
@@ -52,7 +52,7 @@ def validate_series(raw: pd.DataFrame, data: DataParams, window: WindowParams) -
     if not len(raw.columns):
         raise SeriesError("the file has no columns", where=file, do="give a date column and one column per channel")
     if raw.empty:
-        raise SeriesError("the file has no rows", where=file, do="give a CSV with a header and one row a time stamp")
+        raise SeriesError("the file has no rows", where=file, do="give a CSV with a header and one row per time stamp")
     raw = raw.set_axis(clean_names([str(name) for name in text_names(raw.columns, file)], file), axis=1)
     if data.date_column not in raw.columns:
         raise SeriesError(
@@ -186,7 +186,7 @@ def _report_constant(series: pd.DataFrame, channels: list[str]) -> None:
     spread, size = np.ptp(values, axis=0), np.abs(values).max(axis=0)
     still = [name for name, one, other in zip(channels, spread, size, strict=True) if one <= 1e-9 * other]
     if still:
-        log.warning("%s hardly change over the whole series: there is nothing to forecast in them", list_names(still))
+        log.warning("%s hardly change over the series: there is nothing to forecast in them", list_names(still))
 
 
 def _line(row: int) -> int:

@@ -73,9 +73,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             content: Any = load(path.read_bytes())
         else:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", UserWarning
-                )  # of the pickle protocol
+                warnings.simplefilter("ignore", UserWarning)  # of the pickle protocol
                 content = torch.load(path, weights_only=True, map_location="cpu")
     except (OSError, MemoryError):
         raise
