@@ -48,6 +48,7 @@ OPERATIONS: list[tuple[Any, str]] = [
     (safetensors.torch, "save_file"),
 ]
 KILLED = 137
+WHEN = ["before", *(pytest.param(when, marks=pytest.mark.long) for when in ("after", "full"))]
 
 
 def v(number: int) -> str:
@@ -206,7 +207,7 @@ def assert_consistent(place: Place, where: tuple[int, str]) -> str:
     return champion.version
 
 
-@pytest.mark.parametrize("when", ["before", "after", "full"])
+@pytest.mark.parametrize("when", WHEN)
 def test_a_retraining_that_dies_anywhere_promotes_once_when_it_is_run_again(place: Place, when: str) -> None:
     """Between the decision and the pointer, the old champion used to stay for good."""
     place.keep = 2
@@ -219,7 +220,7 @@ def test_a_retraining_that_dies_anywhere_promotes_once_when_it_is_run_again(plac
         assert place.registry.rollback() == (champion, v(3)), where
 
 
-@pytest.mark.parametrize("when", ["before", "after", "full"])
+@pytest.mark.parametrize("when", WHEN)
 def test_a_rollback_that_dies_anywhere_skips_no_champion_when_it_is_run_again(place: Place, when: str) -> None:
     """With A, B, C it used to land on A."""
     for where in crashes(place, place.registry.rollback, when):
@@ -232,7 +233,7 @@ def test_a_rollback_that_dies_anywhere_skips_no_champion_when_it_is_run_again(pl
         assert rolled == ([v(2)] if expected == v(2) else [v(2), v(1)]), where
 
 
-@pytest.mark.parametrize("when", ["before", "after", "full"])
+@pytest.mark.parametrize("when", WHEN)
 def test_a_pruning_that_dies_anywhere_is_completed_by_the_next(place: Place, when: str) -> None:
     """Half a version, or a checkpoint folder that no journal line knows any more, would stay for ever."""
     for number in (4, 5, 6):
