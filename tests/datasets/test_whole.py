@@ -1,5 +1,6 @@
 """Results are there whole or not at all, and old ones go."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import plotly.graph_objects as go
 import pytest
 from kedro.io import DatasetError, Version
 
-from timellm_pipeline.datasets import WholeJSONDataset, WholeParquetDataset, WholePlotDataset
+from timellm_pipeline.datasets import WholeCSVDataset, WholeJSONDataset, WholeParquetDataset, WholePlotDataset
+from timellm_pipeline.errors import ParameterError, find_user_error
 
 
 def dataset(kind: type, path: Path, save: str | None = None, load: str | None = None, **options: Any) -> Any:
@@ -110,3 +112,43 @@ def test_a_run_goes_on_with_its_own_version_and_not_with_a_newer_one_of_another_
     mine.save({"who": "mine"})
     assert mine.load() == {"who": "mine"}
     assert dataset(WholeJSONDataset, tmp_path / "facts.json").load() == {"who": "other"}
+
+
+@pytest.mark.parametrize("keep", [0, -1, "5", 2.5, True])
+def test_fewer_than_one_kept_version_is_an_error(tmp_path: Path, keep: object) -> None:
+    """Each save deleted its own result, with status 0."""
+    with pytest.raises(ParameterError, match="keep_versions is"):
+        dataset(WholeJSONDataset, tmp_path / "facts.json", keep_versions=keep)
+
+
+def test_what_a_run_has_loaded_or_saved_stays_until_it_is_released(tmp_path: Path) -> None:
+    """A long training lost its inputs to five short runs beside it."""
+    mine = dataset(WholeJSONDataset, tmp_path / "facts.json", day(1), keep_versions=1)
+    mine.save({"who": "mine"})
+    other = dataset(WholeJSONDataset, tmp_path / "facts.json", day(2), keep_versions=1)
+    other.save({"who": "other"})
+    assert mine.load() == {"who": "mine"}
+    mine.release()
+    other.release()
+    dataset(WholeJSONDataset, tmp_path / "facts.json", day(3), keep_versions=1).save({"who": "third"})
+    assert dataset(WholeJSONDataset, tmp_path / "facts.json").list_versions(full_path=False) == [day(3)]
+
+
+@pytest.mark.parametrize("name", ['=HYPERLINK("http://x")', "+1", "-x", "@SUM(A1)", "\t=1", "＝1"])
+def test_a_name_is_no_formula_in_a_spreadsheet(tmp_path: Path, name: str) -> None:
+    """A channel of that name was live in forecast.csv."""
+    table = pd.DataFrame({"channel": pd.Series([name, "OT"]), "forecast": [-1.5, 2.0], name: ["=x", "y"]})
+    dataset(WholeCSVDataset, tmp_path / "forecast.csv", day(1)).save(table)
+    with (tmp_path / "forecast.csv" / day(1) / "forecast.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [["channel", "forecast", f"'{name}"], [f"'{name}", "-1.5", "'=x"], ["OT", "2.0", "y"]]
+    assert table["channel"].iloc[0] == name, "the table itself is unchanged"
+
+
+def test_a_missing_version_is_named_with_those_that_are_there(tmp_path: Path) -> None:
+    """`--load-versions` with a typing error was a traceback."""
+    dataset(WholeJSONDataset, tmp_path / "facts.json", day(1)).save({"a": 1})
+    with pytest.raises(DatasetError) as caught:
+        dataset(WholeJSONDataset, tmp_path / "facts.json", load="2026-01-09").load()
+    known = find_user_error(caught.value)
+    assert known is not None and "version 2026-01-09 of facts.json" in known.what and day(1) in known.do

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 import torch
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
@@ -325,3 +326,52 @@ def test_without_its_drive_a_hosted_run_does_not_begin(csv: Path, tmp_path: Path
         catalog = session.load_context().catalog
         with pytest.raises(DatasetError, match="not mounted"):
             catalog["step_checkpoints"].load()
+
+
+def test_results_are_newer_than_those_of_a_clock_that_ran_ahead(csv: Path, tmp_path: Path) -> None:
+    """Each save deleted itself, and `forecast` silently used the older model."""
+    first = run("train", tmp_path, csv, "none")
+    for folder in [path for path in tmp_path.rglob(first) if path.is_dir()]:
+        folder.rename(folder.with_name("2099-01-01T00.00.00.000Z"))
+    run("train", tmp_path, csv, "none", training={"max_steps": 9})
+    for name in ("06_models/timellm_model", "08_reporting/test_metrics.json", "08_reporting/run_manifest.json"):
+        newest = max(path.name for path in (tmp_path / name).glob("2*"))
+        assert newest.startswith("2099-01-01T00.00.00.") and newest > "2099-01-01T00.00.00.000Z", name
+    assert load_json(tmp_path, "08_reporting/run_manifest.json", newest)["trained_in"] == newest
+    assert (tmp_path / "06_models/timellm_model" / newest / "run_manifest.json").is_file()
+
+
+@pytest.mark.parametrize("change", ["scaled", "gone"])
+def test_intervals_that_were_changed_are_not_published(csv: Path, tmp_path: Path, change: str) -> None:
+    """The 80 % interval held 0.9 % of the truth, with status 0."""
+    version = run("train", tmp_path, csv, "none")
+    training_id = load_json(tmp_path, "08_reporting/run_manifest.json", version)["training_id"]
+    path = tmp_path / "06_models/checkpoints" / training_id / "intervals.safetensors"
+    if change == "gone":
+        path.unlink()
+    else:
+        widths = safetensors.numpy.load(path.read_bytes())["half_widths"]
+        path.write_bytes(safetensors.numpy.save({"half_widths": widths * np.float32(0.01)}))
+    for pipeline, more in (("train", {}), ("publish", {"checkpoint": "best"})):
+        with pytest.raises(UserError, match="prediction intervals"):
+            run(pipeline, tmp_path, csv, "none", **more)
+    (path.parent / "finished.json").unlink()
+    again = run("train", tmp_path, csv, "none")
+    digests = [load_json(tmp_path, "08_reporting/run_manifest.json", one)["outputs"] for one in (version, again)]
+    assert digests[0]["intervals.safetensors"] == digests[1]["intervals.safetensors"], "they are made again"
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"best_step": 5}', "\x00", "", None])
+def test_a_damaged_finished_marker_is_made_again(
+    csv: Path, tmp_path: Path, content: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ended in a traceback, or in another model than validation chose."""
+    version = run("train", tmp_path, csv, "none")
+    manifest = load_json(tmp_path, "08_reporting/run_manifest.json", version)
+    path = tmp_path / "06_models/checkpoints" / manifest["training_id"] / "finished.json"
+    best = f'"best_step": {manifest["best_step"]}'
+    edited = path.read_text(encoding="utf-8").replace(best, '"best_step": 4')
+    path.write_text(edited if content is None else content, encoding="utf-8")
+    again = load_json(tmp_path, "08_reporting/run_manifest.json", run("train", tmp_path, csv, "none"))
+    assert again["outputs"] == manifest["outputs"] and again["steps_run"] == 0
+    assert "finished.json is skipped" in caplog.text

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import make_inputs, small_parameters
-from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.errors import CheckpointError, StorageError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.history import HEADER
@@ -104,3 +104,31 @@ def test_the_command_writes_a_page_that_loads_itself_again(tmp_path: Path) -> No
     assert '<meta http-equiv="refresh" content="7">' in (tmp_path / "p.html").read_text(encoding="utf-8")
     missing = CliRunner().invoke(watch, ["--root", str(tmp_path / "none"), "--once"])
     assert missing.exit_code == 1 and "no training in this folder" in missing.output
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00binary", b"a,b\n1,2\n", b"step,epoch\nx,y\n"])
+def test_another_programs_history_is_named(tmp_path: Path, content: bytes) -> None:
+    """It was a traceback of a CSV parser."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "run/history.csv").write_bytes(content)
+    with pytest.raises(CheckpointError, match="not the history of a training"):
+        look_at(tmp_path)
+
+
+@pytest.mark.parametrize("facts", ['{"max_steps": "many"}', "[]", "\x00", '{"max_steps": [1]}'])
+def test_damaged_facts_and_foreign_folders_do_not_stop_the_watch(tmp_path: Path, facts: str) -> None:
+    """A folder `step-abc` and text in max_steps were tracebacks."""
+    folder = tmp_path / "<img src=x onerror=alert(1)>"
+    for name in ("step-abc", "step-000000004", "step-4"):
+        (folder / name).mkdir(parents=True)
+    (folder / "run.json").write_text(facts, encoding="utf-8")
+    (folder / "finished.json").write_text("[]", encoding="utf-8")
+    (folder / "history.csv").write_text(HEADER + "4,1,0.5,,0.001,0,0.1,10\n", encoding="utf-8")
+    look = look_at(tmp_path)
+    assert look.checkpoints == [4] and look.max_steps is None and look.finished is None and "step 4" in look.line()
+    write_page(look, tmp_path / "page.html", refresh=10)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in page and "&lt;img src=x" in page
+    with pytest.raises(StorageError, match="the page is a folder"):
+        write_page(look, tmp_path, refresh=10)
