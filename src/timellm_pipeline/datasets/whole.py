@@ -109,8 +109,12 @@ class WholeDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loade
         if mark is not None:
             self._marks[version] = mark
         self._saved = version
-        if self.keep_versions is not None:
+        if self.keep_versions is None:
+            return
+        try:
             self.versions.prune(self.keep_versions, self.never_pruned)
+        except (OSError, StorageError) as error:  # the result is complete; what is old can stay
+            log.warning("old versions of %s are kept: %s", self._filepath.name, error)
 
     def never_pruned(self) -> set[str]:
         """Versions that stay, however old."""
