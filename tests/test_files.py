@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,12 +91,12 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, victim: Path) -> None
 
 @posix
 @pytest.mark.parametrize("write", [write_in_place, lambda path, content: append_line(path, content.decode())])
-def test_a_backup_does_not_change_when_our_file_grows(tmp_path: Path, write: object) -> None:
+def test_a_backup_does_not_change_when_our_file_grows(tmp_path: Path, write: Callable[[Path, bytes], None]) -> None:
     """The live history and the decision journal are written in place; a hard link shares their content."""
     file, backup = tmp_path / "file", tmp_path / "backup"
     file.write_bytes(b"one\n")
     os.link(file, backup)
-    write(file, b"two")  # type: ignore[operator]
+    write(file, b"two")
     assert backup.read_bytes() == b"one\n" and b"two" in file.read_bytes()
 
 
