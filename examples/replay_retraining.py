@@ -1,9 +1,9 @@
-"""Replay eight weekly retrainings over growing cuts of a real file: promotions, refusals, a kill, a way back.
+"""Replay eight weekly retrainings on a growing part of a real file: promotions, refusals, an interruption, a rollback.
 
     python examples/replay_retraining.py --csv ETTh1.csv [--weeks 8] [--folder PATH]
 
-Each week is a real `kedro run --pipeline retrain`. Week 3 has a broken sensor, week 4 no new data, the training of week
-5 is killed (SIGKILL) and the same command goes on, after week 6 somebody rolls back. The other decisions come from the
+Each week is a real `kedro run --pipeline retrain`. Week 3 has a broken sensor and week 4 no new data; the training of
+week 5 is killed (SIGKILL) and the same command resumes it; week 6 is rolled back. The other decisions depend on the
 numbers. Settings are small, so that it takes minutes: no language model unless --backbone names one.
 """
 
@@ -20,7 +20,7 @@ import pandas as pd
 
 ROOT = Path(__file__).parents[1]
 FIRST_ROWS, WEEK = 14_400, 168  # where ETTh1's published borders end; rows of a week
-BROKEN, NO_NEWS, KILLED, ROLLED_BACK = 3, 4, 5, 6  # weeks
+BROKEN, NO_NEW_DATA, KILLED, ROLLED_BACK = 3, 4, 5, 6  # weeks
 
 
 def settings(folder: Path, options: argparse.Namespace) -> str:
@@ -51,7 +51,11 @@ def settings(folder: Path, options: argparse.Namespace) -> str:
 
 
 def run(pipeline: str, params: str, kill_after: Path | None = None) -> int:
-    """The real command; with `kill_after` it is killed as soon as a checkpoint lies in that folder. Its exit status."""
+    """Run the real command and return its exit status.
+
+    Args:
+        kill_after: a folder; the command is killed as soon as there is a new checkpoint in it.
+    """
     command = [sys.executable, "-m", "kedro", "run", "--pipeline", pipeline, "--params", params]
     before = set(kill_after.glob("*/step-*")) if kill_after else set()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -86,18 +90,18 @@ def row(week: int, report: dict[str, Any], status: str, seconds: float, note: st
         "steps": report["steps_run"],
         "status": status,
         "s": round(seconds),
-        "why": "; ".join(failed) or note,
+        "why": "; ".join([*failed, *([note] if note else [])]),
     }
 
 
 def replay(options: argparse.Namespace, folder: Path) -> pd.DataFrame:
-    """All weeks, printed as they come."""
+    """Run all weeks and print each."""
     table = pd.read_csv(options.csv)
     params, series = settings(folder, options), folder / "series.csv"
     rows = []
     for week in range(1, options.weeks + 1):
         note = ""
-        if week != NO_NEWS:
+        if week != NO_NEW_DATA:
             cut = table.iloc[: FIRST_ROWS + WEEK * week].copy()
             if week == BROKEN:
                 cut.loc[cut.index[-100:], "MULL"] = 999.0
@@ -113,7 +117,7 @@ def replay(options: argparse.Namespace, folder: Path) -> pd.DataFrame:
         statuses.append(run("retrain", params))
         report = newest(folder, "retrain_report.json")
         if report.get("resumed_from"):
-            note += f", went on from step {report['resumed_from'][-1]}"
+            note += f", resumed from step {report['resumed_from'][-1]}"
         shown = "then ".join(str(status) for status in statuses).replace("-9", "killed, ")
         rows.append(row(week, report, shown, time.perf_counter() - started, note))
         print(rows[-1], flush=True)
@@ -150,7 +154,7 @@ def main() -> None:
     parser.add_argument("--weeks", type=int, default=8)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--backbone", default="none")
-    parser.add_argument("--folder", type=Path, help="where everything is kept (default: a temporary folder)")
+    parser.add_argument("--folder", type=Path, help="folder for all results (default: a temporary folder)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
