@@ -3,9 +3,9 @@
     python benchmarks/attack.py [--only TEXT] [--jobs 2] [--list] [--every N] [--fresh] [--self-check]
 
 Each case runs `kedro run …`, `python -m timellm_pipeline watch …`, or the library, on a copy of the project in a
-temporary folder. Right is one of two things: success with finite results and the warnings that belong to it, or an
-error of three lines with status 1 (3 for a refused retraining), no traceback, no control characters, nothing published,
-and nothing outside the data root changed. Status 1 of this program when anything is wrong.
+temporary folder. A case is right in one of two ways: success with finite results and the expected warnings, or an error
+of three lines with status 1 (3 for a refused retraining), no traceback, no control characters, nothing published, and
+nothing changed outside the data root. This program exits with status 1 if any case is wrong.
 """
 
 import argparse
@@ -21,26 +21,45 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import attack_builders
+import attack_command_lines
+import attack_csv
 import attack_damage
+import attack_damaged_states
 import attack_faults
 import attack_inputs
+import attack_links
 import attack_names
 import attack_parameters
 import attack_series
+import attack_signals
 import attack_strangers
-from attack_harness import Case, Place, Result, Wrong
+import attack_values
+from attack_files import Wrong
+from attack_harness import Case, Place, Result
 from attack_server import Server
 from attack_states import first_commands, prepare
+
+INPUTS = (
+    attack_inputs,
+    attack_csv,
+    attack_series,
+    attack_values,
+    attack_names,
+    attack_parameters,
+    attack_command_lines,
+    attack_strangers,
+)
+FAULTS = (attack_damage, attack_damaged_states, attack_links, attack_faults, attack_signals)
 
 
 def all_cases() -> list[Case]:
     """Every case, inputs and parameters first."""
-    inputs = (attack_inputs, attack_series, attack_names, attack_parameters, attack_strangers)
-    return [case for module in (*inputs, attack_damage, attack_faults) for case in module.cases()]
+    return [case for module in (*INPUTS, *FAULTS) for case in module.cases()]
 
 
 def chosen(cases: Sequence[Case], only: str = "", every: int = 1) -> list[Case]:
-    """The cases whose class or name holds a text; every so many of each class, at least one."""
+    """The cases whose class or name contains a text; of each class the first and every n-th after it."""
     counts: dict[str, int] = defaultdict(int)
     found = []
     for case in cases:
@@ -52,10 +71,10 @@ def chosen(cases: Sequence[Case], only: str = "", every: int = 1) -> list[Case]:
 
 
 def attack(cases: Sequence[Case], jobs: int = 2, fresh: bool = False, quiet: bool = False) -> list[Result]:
-    """Run the cases in a temporary folder, saying what is wrong as it comes."""
+    """Run the cases in a temporary folder, and print each wrong one when it ends."""
     work = Path(tempfile.mkdtemp(prefix="attack-"))
 
-    def heard(result: Result) -> None:
+    def on_result(result: Result) -> None:
         if result.wrong and not quiet:
             print(f"!! {result.group}: {result.name}\n   {result.wrong}", flush=True)
             print("   " + result.tail.replace("\n", "\n   ").strip(), flush=True)
@@ -64,13 +83,13 @@ def attack(cases: Sequence[Case], jobs: int = 2, fresh: bool = False, quiet: boo
         server = Server(work, jobs, fresh)
         server.warm(first_commands)
         prepare(server)
-        return server.run(cases, heard)
+        return server.run(cases, on_result)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def attack_in_new_process(every: int = 1, only: str = "", self_check: bool = False) -> list[Result]:
-    """The same from a program that has imported libraries and started threads of its own, such as pytest."""
+    """As `attack`, for a program that has imported libraries and started threads itself, such as pytest."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "results.json")
         words = [sys.executable, __file__, "--every", str(every), "--only", only, "--json", str(path)]
@@ -82,7 +101,7 @@ def attack_in_new_process(every: int = 1, only: str = "", self_check: bool = Fal
 
 
 def planted() -> list[Case]:
-    """Cases that are wrong on purpose: a harness that does not count them would count nothing."""
+    """Cases that are wrong on purpose: the harness must count every one of them as wrong."""
 
     def talk(*lines: str, status: int = 1) -> None:
         print(*lines, sep="\n", file=sys.stderr)
@@ -112,8 +131,8 @@ def planted() -> list[Case]:
         raise RuntimeError("x")
 
     checks = {
-        "a good input that should be refused": attack_inputs.refused("", "", attack_inputs.GOOD).check,
-        "an empty file that should work": attack_inputs.works("", "", b"").check,
+        "a good input that should be refused": attack_builders.refused("", "", attack_builders.GOOD).check,
+        "an empty file that should work": attack_builders.works("", "", b"").check,
         "a traceback": lambda p: p.refuse(p.call(mistake)),
         "four lines": lambda p: p.refuse(p.call(lambda: talk(*three, "more"))),
         "status 2": lambda p: p.refuse(p.call(lambda: talk(*three, status=2))),
@@ -132,7 +151,7 @@ def planted() -> list[Case]:
 
 
 def report(results: Sequence[Result], seconds: float) -> None:
-    """Tried, right and wrong of each class, and one line for all."""
+    """Print how many cases of each class were tried, right and wrong, and one line for all."""
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         groups[result.kind, result.group].append(result)
@@ -157,13 +176,13 @@ def report(results: Sequence[Result], seconds: float) -> None:
 def main() -> int:
     """Run the cases; status 1 when one of them is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="cases whose class or name holds this")
-    parser.add_argument("--every", type=int, default=1, help="every so many cases of each class")
+    parser.add_argument("--only", default="", help="run only cases whose class or name contains this text")
+    parser.add_argument("--every", type=int, default=1, help="run only every n-th case of each class")
     parser.add_argument("--jobs", type=int, default=2, help="cases at the same time")
     parser.add_argument("--list", action="store_true", help="list the cases")
     parser.add_argument("--fresh", action="store_true", help="a new interpreter for each command (slow)")
     parser.add_argument("--self-check", action="store_true", help="check that wrong cases are counted as wrong")
-    parser.add_argument("--json", type=Path, help="also write the results there")
+    parser.add_argument("--json", type=lambda text: Path(text).resolve(), help="also write the results there")
     options = parser.parse_args()
     cases = planted() if options.self_check else chosen(all_cases(), options.only, options.every)
     if options.list:
@@ -183,7 +202,7 @@ def main() -> int:
     report(results, time.perf_counter() - started)
     if options.self_check:
         missed = [one.name for one in results if (one.wrong is None) == (one.group == "planted wrong")]
-        print(f"self-check: {len(results) - len(missed)} of {len(results)} planted cases counted rightly {missed}")
+        print(f"self-check: {len(results) - len(missed)} of {len(results)} planted cases counted correctly {missed}")
         return int(bool(missed))
     return int(any(one.wrong for one in results))
 

@@ -1,18 +1,12 @@
 """A case's own folder, and what benchmarks/attack.py demands of every command.
 
-Nothing here relies on the package's Python names: a case runs commands and looks at exit statuses, texts and files.
+Nothing here relies on the package's Python names: a case runs commands and checks exit statuses, texts and files.
 """
 
-import csv
-import hashlib
 import json
-import math
-import os
 import re
 import shutil
-import stat
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from attack_files import Wrong, control_characters, forecast_numbers, look, need, walk
 from attack_process import FINAL, Outcome, Running
 
 ROOT = Path(__file__).parents[1]
@@ -59,14 +54,6 @@ BIDI = set("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u
 FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
-class Wrong(Exception):  # noqa: N818 - a finding, not an error of this program
-    """A command ended otherwise than it should."""
-
-
-class Skipped(Exception):  # noqa: N818
-    """This machine cannot run the case."""
-
-
 @dataclass(frozen=True)
 class Case:
     """One attack.
@@ -85,7 +72,7 @@ class Case:
 
 @dataclass
 class Result:
-    """What became of a case."""
+    """The result of a case."""
 
     kind: str
     group: str
@@ -114,7 +101,7 @@ class Place:
         self.slowest = 0.0
         self.last: Outcome | None = None
         self.functions: dict[str, Callable[[], Any]] = {}
-        self.planted = False  # whether the case put `.partial-*` folders there itself
+        self.planted = False  # whether the case made `.partial-*` folders itself
 
     # ── states that were prepared once
 
@@ -165,7 +152,7 @@ class Place:
         return path
 
     def watch(self, *words: str) -> Outcome:
-        """Look at the newest training once."""
+        """Report on the newest training once."""
         page = self.outputs / "watch.html"
         root = self.root / "06_models/checkpoints"
         return self.start(["timellm", "watch", "--once", "--root", str(root), "--page", str(page), *words]).wait()
@@ -209,11 +196,11 @@ class Place:
     def outside(self) -> dict[str, tuple[Any, ...]]:
         """What lies outside the data root: path, kind, size, and content or time."""
         seen = {}
-        for name, path in _walk(self.folder, self.changing):
-            seen[name] = _look(path, content=True)
-        for name, path in _walk(self.project, {"logs", ".viz"}):
+        for name, path in walk(self.folder, self.changing):
+            seen[name] = look(path, content=True)
+        for name, path in walk(self.project, {"logs", ".viz"}):
             if "__pycache__" not in name:
-                seen["project/" + name] = _look(path, content=False)
+                seen["project/" + name] = look(path, content=False)
         return seen
 
     def expected_outside(self, name: str) -> bool:
@@ -241,7 +228,7 @@ class Place:
     # ── what is demanded
 
     def decent(self, outcome: Outcome) -> None:
-        """What holds for every command, however it ends."""
+        """Demand what every command must keep to, however it ends."""
         need(not outcome.timed_out, f"no answer after {outcome.seconds:.0f} s")
         need("Traceback" not in outcome.text, "a traceback")
         found = control_characters(outcome.text)
@@ -259,7 +246,7 @@ class Place:
         need(all(line.rstrip()[-1] != ":" for line in lines), "one of the three lines is empty")
         need(len(outcome.err) < 6000, f"{len(outcome.err):,} characters are too long a message")
         if status != 3:
-            need(not outcome.new, f"published {outcome.new} all the same")
+            need(not outcome.new, f"published {outcome.new} although it was refused")
         self.speaks(outcome.err, says, never)
         return outcome
 
@@ -280,9 +267,9 @@ class Place:
     def speaks(self, text: str, says: Iterable[str], never: Iterable[str]) -> None:
         """Demand that a text matches all of one list and none of another."""
         for one in says:
-            need(re.search(one, text, re.IGNORECASE) is not None, f"nothing is said of `{one}`")
+            need(re.search(one, text, re.IGNORECASE) is not None, f"the text does not match `{one}`")
         for one in never:
-            need(re.search(one, text, re.IGNORECASE) is None, f"it says `{one}`")
+            need(re.search(one, text, re.IGNORECASE) is None, f"the text matches `{one}`, which it must not")
 
     def finite(self, outcome: Outcome) -> None:
         """Demand finite numbers in every new forecast and in every new metrics file."""
@@ -300,41 +287,8 @@ class Place:
                 raise Wrong(f"test_metrics.json: {error}") from error
 
 
-def forecast_numbers(path: Path) -> list[float]:
-    """The numbers of a forecast.csv. Raises Wrong for a blank, infinite or dangerous cell."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header, *rows = list(csv.reader(file))
-    need(bool(rows), "forecast.csv has no rows")
-    numbers = [name for name in header if name == "forecast" or re.fullmatch(r"(lower|upper)_\d+", name)]
-    need("forecast" in numbers, f"forecast.csv has the columns {header}")
-    values = []
-    for row in rows:
-        for name, cell in zip(header, row, strict=True):
-            if name in numbers:
-                try:
-                    values.append(float(cell))
-                except ValueError:
-                    raise Wrong(f"forecast.csv has the cell {cell!r} in {name}") from None
-                need(math.isfinite(values[-1]), f"forecast.csv has {cell} in {name}")
-            else:
-                need(not FORMULA.match(cell), f"forecast.csv has the cell {cell[:40]!r}, a formula")
-    return values
-
-
-def need(fact: bool, otherwise: str) -> None:
-    """Raises Wrong unless the fact holds."""
-    if not fact:
-        raise Wrong(otherwise)
-
-
 def _no_constant(name: str) -> float:
     raise ValueError(f"the number {name}")
-
-
-def control_characters(text: str) -> str:
-    """Control and direction characters of a text, escaped; tabs and line ends do not count."""
-    found = {one for one in text if one not in "\n\t" and (unicodedata.category(one) == "Cc" or one in BIDI)}
-    return " ".join(sorted(f"U+{ord(one):04X}" for one in found))
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -347,42 +301,3 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
             inside = inside.setdefault(group, {})
         inside[key] = value
     return made
-
-
-def sha(path: Path) -> str:
-    """sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def tree(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """Everything in a folder, with contents, to be compared later."""
-    return {name: _look(path, content=True) for name, path in _walk(folder, set())}
-
-
-def _walk(folder: Path, without: set[str]) -> Iterator[tuple[str, Path]]:
-    for parent, folders, files in os.walk(folder):
-        if Path(parent) == folder:
-            folders[:] = [name for name in folders if name not in without]
-        for name in [*folders, *files]:
-            path = Path(parent, name)
-            relative = path.relative_to(folder).as_posix()
-            if relative.split("/", maxsplit=1)[0] not in without:
-                yield relative, path
-
-
-def _look(path: Path, content: bool) -> tuple[Any, ...]:
-    """Kind and content of a path, links not followed; without content, kind, size and time."""
-    try:
-        facts = path.lstat()
-    except OSError:
-        return ("gone",)
-    kind = stat.S_IFMT(facts.st_mode)
-    if kind == stat.S_IFLNK:
-        return ("link", str(path.readlink()))
-    if kind != stat.S_IFREG:
-        return (kind,)
-    return (
-        kind,
-        facts.st_size,
-        (sha(path) if facts.st_size < 2**22 else facts.st_mtime) if content else facts.st_mtime,
-    )

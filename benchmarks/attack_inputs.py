@@ -1,4 +1,4 @@
-"""Hostile raw files: other formats, sizes, paths, and odd CSV; and what the other files of cases are made with."""
+"""Hostile raw files: other formats, sizes and paths."""
 
 import base64
 import bz2
@@ -12,131 +12,15 @@ import socket
 import sqlite3
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import Any
 
 import attack_harness as harness
-from attack_harness import Case, Outcome, Place
+from attack_builders import GOOD, Content, frame, good, put, refused, works
+from attack_files import Skipped
+from attack_harness import Case, Place
 
-Content = bytes | Callable[[Place], None]
-
-
-def good(num_rows: int = 400) -> str:
-    """A good CSV: hourly, two channels."""
-    lines = ["date,load,OT"]
-    for row in range(num_rows):
-        day, hour = divmod(row, 24)
-        load = 10 + hour % 12 * 0.7 + row % 7 * 0.31 + row * 0.001
-        month, day = (1, day + 1) if day < 31 else (2, day - 30)
-        lines.append(f"2020-{month:02d}-{day:02d} {hour:02d}:00:00,{load:.3f},{20 + load / 3 + row % 5 * 0.2:.3f}")
-    return "\n".join(lines) + "\n"
-
-
-GOOD = good()
-LINES = GOOD.splitlines()
-
-
-def line(number: int, text: str) -> str:
-    """The good file with one line replaced, counted from 1."""
-    return "\n".join([*LINES[: number - 1], text, *LINES[number:]]) + "\n"
-
-
-def cell(text: str, number: int = 9) -> str:
-    """The good file with one target value replaced."""
-    return line(number, LINES[number - 1].rsplit(",", 1)[0] + "," + text)
-
-
-def dates(made: Callable[[int], str]) -> str:
-    """The good file with other time stamps."""
-    return "\n".join([LINES[0], *(f"{made(n)},{one.split(',', 1)[1]}" for n, one in enumerate(LINES[1:]))]) + "\n"
-
-
-def named(name: str) -> str:
-    """The good file with a channel of this name, quoted."""
-    return GOOD.replace("load", '"' + name.replace('"', '""') + '"', 1)
-
-
-def frame() -> Any:
-    """The good file as a table."""
-    import pandas as pd
-
-    return pd.read_csv(io.StringIO(GOOD), parse_dates=["date"])
-
-
-def parquet(change: Callable[[Any], Any], **options: Any) -> Content:
-    """A Parquet file of the good table, changed."""
-
-    def write(place: Place) -> None:
-        change(frame()).to_parquet(place.csv, **options)
-
-    return write
-
-
-def given(**params: Any) -> dict[str, Any]:
-    """Parameters, with two underscores for a dot."""
-    return {name.replace("__", "."): value for name, value in params.items()}
-
-
-def put(place: Place, content: Content | str) -> None:
-    """Write the raw file."""
-    if callable(content):
-        content(place)
-    else:
-        place.csv.write_bytes(content if isinstance(content, bytes) else content.encode())
-
-
-def refused(
-    group: str,
-    name: str,
-    content: Content | str,
-    *says: str,
-    params: Mapping[str, Any] | None = None,
-    never: tuple[str, ...] = (),
-    pipeline: str = "data",
-    memory: float = 10.0,
-) -> Case:
-    """An input that must be refused; afterwards a good one must work."""
-
-    def check(place: Place) -> None:
-        put(place, content)
-        place.refuse(place.run(pipeline, params, memory=memory), *says, never=(*never, r"np\.\w+64\("))
-
-    return Case("input", group, name, check)
-
-
-def works(
-    group: str,
-    name: str,
-    content: Content | str,
-    *says: str,
-    params: Mapping[str, Any] | None = None,
-    never: tuple[str, ...] = (),
-    pipeline: str = "data",
-    then: Callable[[Place, Outcome], None] | None = None,
-) -> Case:
-    """An input that must work, with a log that matches `says`."""
-
-    def check(place: Place) -> None:
-        put(place, content)
-        outcome = place.work(place.run(pipeline, params), *says, never=never)
-        if then is not None:
-            then(place, outcome)
-
-    return Case("input", group, name, check)
-
-
-def either(group: str, name: str, content: Content | str, params: Mapping[str, Any] | None = None) -> Case:
-    """An input that may work or be refused, in three lines."""
-
-    def check(place: Place) -> None:
-        put(place, content)
-        place.either(place.run("data", params))
-
-    return Case("input", group, name, check)
-
-
-# ── files that are no table
+# ── files that are not tables
 
 
 def zipped(names: Mapping[str, bytes]) -> bytes:
@@ -249,18 +133,18 @@ def sizes() -> Iterator[Case]:
         "gzip without its end": packed[:-8],
         "gzip with a wrong checksum": packed[:-8] + bytes(4) + packed[-4:],
         "gzip of three bytes": packed[:3],
-        "gzip with rubbish behind it": packed + b"rubbish",
+        "gzip with extra bytes at the end": packed + b"extra",
         "gzip with a damaged middle": packed[:200] + bytes(50) + packed[250:],
     }.items():
         yield refused("sizes", name, content, "gzip")
     yield refused("sizes", "gzip of nothing", gzip.compress(b""), "empty")
 
 
-# ── paths that are no file
+# ── paths that are not files
 
 
 def paths() -> Iterator[Case]:
-    """A path that is no readable file is refused at once, and named."""
+    """A path that is not a readable file is refused at once, and named."""
 
     def fifo(place: Place) -> None:
         os.mkfifo(place.csv)
@@ -318,7 +202,7 @@ def paths() -> Iterator[Case]:
 
     def unreadable(place: Place) -> None:
         if os.geteuid() == 0:
-            raise harness.Skipped("permissions do not hold for root")
+            raise Skipped("permissions do not hold for root")
         put(place, GOOD)
         place.csv.chmod(0)
 
@@ -344,135 +228,6 @@ def paths() -> Iterator[Case]:
         yield Case("input", "paths", f"good file named {name}", check)
 
 
-# ── CSV
-
-
-def wide(columns: int) -> str:
-    """A good file of so many channels."""
-    head = "date,OT," + ",".join(f"c{n}" for n in range(columns))
-    row = ",".join("1" for _ in range(columns))
-    return "\n".join([head, *(f"2020-01-0{1 + n // 24} {n % 24:02d}:00:00,{n % 7},{row}" for n in range(100))])
-
-
-def csv_forms() -> Iterator[Case]:
-    """CSV as programs write it, and as it should not be written."""
-    table = GOOD.replace("load", "été", 1)
-    chinese = GOOD.replace("load", "高负荷", 1).replace("OT", "油温", 1)
-    semicolons = GOOD.replace(",", ";").replace(".", ",")
-    target = given(window__target="油温")
-    g, twice = "csv", "twice|duplicate|two columns"
-    double = GOOD.replace("load", "OT", 1)
-    indexed = "\n".join([f",{LINES[0]}", *(f"{n},{one}" for n, one in enumerate(LINES[1:]))])
-    integers = "\n".join(["date,OT", *(f"2020-01-{1 + n // 24:02d} {n % 24:02d}:00,{n % 24}" for n in range(700))])
-    turned = "name," + ",".join(f"2020-01-01 {n:02d}:00" for n in range(24)) + "\nOT" + ",1" * 24
-    stamps = "date_format|time stamp|timestamp"
-    for name, content, params, says in [
-        ("UTF-8 with a mark", GOOD.encode("utf-8-sig"), {}, ""),
-        ("UTF-16", GOOD.encode("utf-16"), {}, ""),
-        ("UTF-16 big-endian with a mark", b"\xfe\xff" + GOOD.encode("utf-16-be"), {}, ""),
-        ("Latin-1 header", table.encode("latin-1"), {}, "cp1252|latin"),
-        ("Latin-1, named", table.encode("latin-1"), given(data__csv={"encoding": "latin-1"}), ""),
-        ("Chinese", chinese.encode(), target, ""),
-        ("GBK", chinese.encode("gb18030"), target, "gb18030"),
-        ("CRLF", GOOD.replace("\n", "\r\n"), {}, ""),
-        ("CR alone", GOOD.replace("\n", "\r"), {}, ""),
-        ("no line end at the end", GOOD.rstrip("\n"), {}, ""),
-        ("empty lines at the end", GOOD + "\n\n\n", {}, ""),
-        ("zero bytes at the end", GOOD + "\0\0\0", {}, ""),
-        ("semicolons and decimal commas", semicolons, {}, "semicolons"),
-        ("semicolons and decimal points", GOOD.replace(",", ";"), {}, "semicolons"),
-        ("tabs", GOOD.replace(",", "\t"), {}, "tabs"),
-        ("bars, named", GOOD.replace(",", "|"), given(data__csv={"sep": "|"}), ""),
-        ("quoted numbers", line(9, ",".join(f'"{one}"' for one in LINES[8].split(","))), {}, ""),
-        ("all quoted", "\n".join(",".join(f'"{c}"' for c in one.split(",")) for one in LINES), {}, ""),
-        ("index of to_csv", indexed, {}, "row numbers"),
-        ("comment lines, named", "# made by x\n" + GOOD, given(data__csv={"comment": "#"}), ""),
-        ("two lines above the header, named", "a\nb\n" + GOOD, given(data__csv={"skiprows": 2}), ""),
-        ("engine=python", GOOD, given(data__csv={"engine": "python"}), ""),
-        ("engine=c", GOOD, given(data__csv={"engine": "c"}), ""),
-        ("skipfooter=1", GOOD + "total,1,2\n", given(data__csv={"skipfooter": 1, "engine": "python"}), ""),
-        ("skipfooter=1 without an engine", GOOD + "total,1,2\n", given(data__csv={"skipfooter": 1}), ""),
-        ("thousands, named", cell('"1,234.5"'), given(data__csv={"thousands": ","}), ""),
-        ("usecols", GOOD, given(data__csv={"usecols": ["date", "OT"]}), ""),
-        ("na_values", cell("n.a."), given(data__csv={"na_values": ["n.a."]}, data__gaps="interpolate"), "filled"),
-        ("date_format in a file", dates(lambda n: f"{1 + n // 24:02d}/01/2020 {n % 24:02d}:00" if n < 744 else ""),
-         given(data__csv={"date_format": "%d/%m/%Y %H:%M"}), ""),
-        ("integers", integers, {}, ""),
-    ]:  # fmt: skip
-        yield works(g, name, content, *([says] if says else []), params=params)
-    for name, content, params, says in [
-        ("empty", b"", {}, "empty"),
-        ("spaces alone", b"   \n  \n", {}, "empty"),
-        ("zero bytes alone", bytes(5000), {}, "empty|zero|binary"),
-        ("header alone", LINES[0], {}, "no row|no rows"),
-        ("mark alone", b"\xef\xbb\xbf", {}, "empty"),
-        ("zero byte within", line(9, LINES[8] + "\0"), {}, "zero|nul|binary"),
-        ("bytes that are no text", bytes(range(256)) * 8, {}, ""),
-        ("UTF-16 without a mark", GOOD.encode("utf-16-le"), {}, "utf-16|zero|encoding|binary"),
-        ("UTF-32", GOOD.encode("utf-32"), {}, "utf-32|zero|encoding|binary"),
-        ("UTF-16 of an odd length", GOOD.encode("utf-16")[:-1], {}, "utf-16"),
-        ("EBCDIC", GOOD.encode("cp500"), {}, ""),
-        ("a quote that never ends", line(9, '"' + LINES[8]), {}, ""),
-        ("more fields than columns", line(9, LINES[8] + ",1"), {}, "line 9|field"),
-        ("more fields in every row", "\n".join([LINES[0], *(one + ",1" for one in LINES[1:])]), {}, ""),
-        ("fewer fields", line(9, LINES[8].split(",")[0]), {}, "line 9|missing"),
-        ("an empty line within", line(9, ""), {}, ""),
-        ("a repeated header", line(9, LINES[0]), {}, "line 9"),
-        ("a name twice", GOOD.replace("load", "OT", 1), {}, twice),
-        ("a name twice behind skiprows", "a\nb\n" + double, given(data__csv={"skiprows": 2}), twice),
-        ("a name twice behind a comment", "# x\n" + double, given(data__csv={"comment": "#"}), twice),
-        ("a name twice with semicolons", double.replace(",", ";"), {}, twice),
-        ("the date column twice", GOOD.replace("load", "date", 1), {}, twice),
-        ("names that differ in spaces", GOOD.replace("load", " OT ", 1), {}, ""),
-        ("no header", "\n".join(LINES[1:]), {}, "column"),
-        ("no date column", GOOD.replace("date", "time", 1), {}, "date"),
-        ("no target", GOOD.replace("OT", "OTT", 1), {}, "OTT"),
-        ("dates alone", "\n".join(one.split(",")[0] for one in LINES), {}, ""),
-        ("5,002 columns", wide(5000), {}, "5,00"),
-        ("turned table", turned, {}, "date"),
-        ("prose", b"Dear reader,\nthis is a letter.\n" * 50, {}, ""),
-        ("Python source", b"import os\n\n\ndef main():\n    pass\n" * 50, {}, ""),
-        ("three rows", "\n".join(LINES[:4]), {}, "row"),
-        ("one row", "\n".join(LINES[:2]), {}, "row"),
-        ("60 rows", "\n".join(LINES[:61]), {}, "row|window"),
-        ("decimal comma in quotes", cell('"3,25"'), {}, "decimal"),
-        ("thousands separator", cell('"1,234.5"'), {}, "thousands"),
-        ("sep=5", GOOD, given(data__csv={"sep": 5}), "sep"),
-        ("sep of two letters", GOOD, given(data__csv={"sep": "::"}), ""),
-        ("empty sep", GOOD, given(data__csv={"sep": ""}), ""),
-        ("encoding=5", GOOD, given(data__csv={"encoding": 5}), "encoding"),
-        ("encoding=nosuch", GOOD, given(data__csv={"encoding": "nosuch"}), "nosuch"),
-        ("encoding=ascii", table, given(data__csv={"encoding": "ascii"}), "ascii"),
-        ("encoding=rot13", GOOD, given(data__csv={"encoding": "rot13"}), ""),
-        ("encoding=base64", GOOD, given(data__csv={"encoding": "base64"}), ""),
-        ("date_format that fits no row", GOOD, given(data__csv={"date_format": "%d/%m/%Y"}), stamps),
-        ("engine=nosuch", GOOD, given(data__csv={"engine": "nosuch"}), "engine"),
-        ("skiprows beyond the file", GOOD, given(data__csv={"skiprows": 10**6}), ""),
-        ("decimal of two letters", GOOD, given(data__csv={"decimal": ",,"}), ""),
-        ("dtype=nosuch", GOOD, given(data__csv={"dtype": "nosuch"}), "nosuch"),
-        ("converters of text", GOOD, given(data__csv={"converters": {"OT": "eval"}}), ""),
-        ("names too few", GOOD, given(data__csv={"names": ["date"]}), ""),
-        ("usecols without the date", GOOD, given(data__csv={"usecols": ["OT"]}), ""),
-        ("usecols that is not there", GOOD, given(data__csv={"usecols": ["date", "nope"]}), "nope"),
-        ("on_bad_lines=nosuch", GOOD, given(data__csv={"on_bad_lines": "nosuch"}), ""),
-        ("compression=zip", GOOD, given(data__csv={"compression": "zip"}), ""),
-        ("storage_options", GOOD, given(data__csv={"storage_options": {"a": 1}}), ""),
-        ("index_col", GOOD, given(data__csv={"index_col": 0}), "index_col"),
-        ("chunksize", GOOD, given(data__csv={"chunksize": 10}), "chunksize"),
-        ("iterator", GOOD, given(data__csv={"iterator": True}), "iterator"),
-        ("unknown option", GOOD, given(data__csv={"seperator": ";"}), "seperator"),
-        ("csv is a list", GOOD, given(data__csv=[1]), ""),
-        ("csv is text", GOOD, given(data__csv="sep"), ""),
-    ]:  # fmt: skip
-        yield refused(g, name, content, *([says] if says else []), params=params)
-    yield either(g, "a lone surrogate", line(9, LINES[8]).encode() + b"\xed\xa0\x80,1,1\n")
-    yield either(g, "names with spaces around them", GOOD.replace("load", " load ", 1))
-    yield either(g, "skiprows=-1", GOOD, given(data__csv={"skiprows": -1}))
-    yield either(g, "skipfooter=-1", GOOD, given(data__csv={"skipfooter": -1}))
-    yield either(g, "header=null", GOOD, given(data__csv={"header": None}))
-    yield either(g, "spaces after commas", GOOD.replace(",", ", "))
-
-
 def cases() -> list[Case]:
     """Every case of this file."""
-    return [*formats(), *sizes(), *paths(), *csv_forms()]
+    return [*formats(), *sizes(), *paths()]

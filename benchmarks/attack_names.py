@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import attack_harness as harness
-from attack_harness import Case, Place, need
-from attack_inputs import either, named, put
+from attack_builders import either, named, put
+from attack_files import need
+from attack_harness import Case, Place
 
 # ── column names
 

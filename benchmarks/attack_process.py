@@ -1,4 +1,4 @@
-"""One command in a process of its own: forked from one that has every import behind it, or started afresh."""
+"""One command in its own process: forked from one that has imported everything, or a new interpreter."""
 
 import atexit
 import gc
@@ -39,7 +39,7 @@ LONGEST = 60.0  # seconds for one command
 
 @dataclass
 class Outcome:
-    """How one command ended, and what it left behind."""
+    """How one command ended, and what it left."""
 
     words: list[str]
     pipeline: str | None
@@ -59,7 +59,7 @@ class Outcome:
 
 
 class Running:
-    """A command under way."""
+    """A running command."""
 
     def __init__(self, place: "Place", words: list[str], pipeline: str | None, memory: float) -> None:
         self.place, self.words, self.pipeline = place, words, pipeline

@@ -1,7 +1,7 @@
 """Runs cases, some at a time, in processes forked from one that has imported everything.
 
-A new interpreter needs 3 s before it does anything. So this process imports every library once, and each case and each
-of its commands is forked from it. It has no threads, as a fork would lose them.
+A new interpreter needs 3 s to import everything. So this process imports every library once, and each case and each of
+its commands is forked from it. It has no threads, because a fork would lose them.
 """
 
 import gc
@@ -21,7 +21,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from attack_harness import ROOT, Case, Place, Result, Skipped, Wrong, need
+from attack_files import Skipped, Wrong, need
+from attack_harness import ROOT, Case, Place, Result
 from attack_process import MODULES, Running
 
 COPIED = ("conf", "src", "data", "pyproject.toml", ".telemetry")  # what a project needs to run
@@ -36,10 +37,10 @@ ENVIRONMENT = {
 
 
 class Server:
-    """Imports everything once and runs cases in processes forked from it.
+    """Imports everything once and runs cases in forked processes.
 
     Args:
-        work: an empty folder for all that is made.
+        work: an empty folder for all files.
         jobs: cases at the same time.
         fresh: whether commands run in real new processes.
     """
@@ -68,7 +69,7 @@ class Server:
             if name not in sys.modules and not name.startswith("__"):
                 with suppress(BaseException):
                     importlib.import_module(name)
-        need(threads() == 1, "a library started a thread when it was imported; forked processes would miss it")
+        need(threads() == 1, "a library started a thread when it was imported; forked processes would lack it")
         gc.collect()
         gc.freeze()
 
@@ -78,8 +79,8 @@ class Server:
         folder = self.work / "cases" / f"{self.number:04d}-{re.sub(r'[^A-Za-z0-9]+', '-', name)[:40]}"
         return Place(folder, self.projects[slot], self.states, self.fresh if fresh is None else fresh)
 
-    def run(self, cases: Sequence[Case], heard: Callable[[Result], None], longest: float = 300.0) -> list[Result]:
-        """Run the cases, some at a time; `heard` gets each result as it comes."""
+    def run(self, cases: Sequence[Case], on_result: Callable[[Result], None], longest: float = 300.0) -> list[Result]:
+        """Run the cases, some at a time; `on_result` gets each result when its case ends."""
         waiting, running, results = list(reversed(cases)), {}, []
         free = list(range(self.jobs))
         try:
@@ -101,7 +102,7 @@ class Server:
                         del running[pid]
                         free.append(slot)
                         results.append(_read_result(case, place))
-                        heard(results[-1])
+                        on_result(results[-1])
                 time.sleep(0.005)
         finally:
             for pid in running:

@@ -1,11 +1,13 @@
-"""Data roots that real commands made once, to be copied for each case."""
+"""Data roots that real commands made once; each case works on a copy."""
 
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-from attack_harness import EASY, SMALL, Outcome, Place, Wrong, sha
+from attack_files import Wrong, sha
+from attack_harness import EASY, SMALL, Place
+from attack_process import Outcome
 from attack_server import Server
 
 ROWS = {"A": 400, "B": 520, "C": 640, "D": 760}  # of the newest raw file, of each champion
@@ -22,7 +24,7 @@ LONG: dict[str, Any] = {
 
 def series(rows: int) -> str:
     """The first rows of one synthetic series."""
-    from timellm_pipeline.series.synthetic import synthetic_series
+    from synthetic import synthetic_series
 
     return str(synthetic_series(num_rows=900, seed=1).iloc[:rows].to_csv(index=False))
 

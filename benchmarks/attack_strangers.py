@@ -1,4 +1,4 @@
-"""Files that strangers give: a changed model folder, and checkpoints of the published code."""
+"""Untrusted files: a changed model folder, and checkpoints of the published code."""
 
 import hashlib
 import json
@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attack_harness import Case, Outcome, Place, need
-from attack_inputs import GOOD, put
+from attack_builders import GOOD, put
+from attack_files import need
+from attack_harness import Case, Place
+from attack_process import Outcome
 from attack_states import weights
 
 
@@ -103,6 +105,7 @@ MODEL_DAMAGE: dict[str, Callable[[Path], None]] = {
     "config: a list": changed_config(lambda c: [1]),
     "config: null": changed_config(lambda c: "null"),
     "config: format 99": changed_config(lambda c: c.update(format=99)),
+    "config: trained on another file": changed_config(lambda c: c["trained_on"].update(path="/etc/passwd")),
     "config: training_id of a path": changed_config(lambda c: c.update(training_id="../../victims")),
     "config: deep nesting": changed_config(_deep),
     "config: 100,000 brackets": file_of("config.json", b"[" * 100_000),
@@ -168,7 +171,7 @@ def strangers() -> Iterator[Case]:
             )
             outcome = place.script(text, str(folder), str(place.csv), memory=6.0)
             place.decent(outcome)
-            need("refused" in outcome.err and outcome.status == 1, "the library took it")
+            need("refused" in outcome.err and outcome.status == 1, "the library accepted it")
 
         yield Case("input", "model folders", f"library: {name}", load)
     for name, content in {

@@ -1,8 +1,8 @@
-"""Every bad input with the message it gives, each by a real `kedro run`.
+"""Every bad input with the message that it causes, each in a real `kedro run`.
 
     python benchmarks/bad_inputs.py [--only NAME]
 
-Status 1 when one of them ends otherwise than it should, shows a traceback, or leaves a result behind.
+Exits with status 1 if one of them ends with the wrong status, shows a traceback, or publishes a result.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from timellm_pipeline.series.synthetic import synthetic_series
+from synthetic import synthetic_series
 
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, object] = {"window.seq_len": 48, "window.pred_len": 12, "backbone.name": "none"}
@@ -27,7 +27,7 @@ LINES = GOOD.splitlines()
 
 @dataclass(frozen=True)
 class Case:
-    """A bad input: a file and parameters, and whether it is refused or works with a word of warning."""
+    """A bad input: a file and parameters, and and whether it is refused or works with a warning."""
 
     name: str
     content: bytes | None = GOOD.encode()
@@ -95,7 +95,7 @@ FILES = [
     Case("semicolons and decimal commas", frame("decimal comma"), works=True),
     Case("constant channel", frame("constant"), works=True),
     Case("channel without a value", frame("empty")),
-    Case("UTF-8 with a mark", GOOD.encode("utf-8-sig"), works=True),
+    Case("UTF-8 with a byte order mark", GOOD.encode("utf-8-sig"), works=True),
     Case("UTF-16", GOOD.encode("utf-16"), works=True),
     Case("Latin-1 header", GOOD.replace("HUFL", "été").encode("latin-1"), works=True),
     Case("Chinese column names", frame("chinese"), given(window__target="油温"), works=True),
@@ -112,11 +112,11 @@ FILES = [
     Case("5,002 columns", frame("wide")),
     Case("more fields than columns", line(9, LINES[8] + ",1")),
     Case("a name twice", GOOD.replace("HULL", "HUFL", 1).encode()),
-    Case("bytes that are no text", bytes(range(256)) * 8),
+    Case("bytes that are not text", bytes(range(256)) * 8),
     Case("too few rows for the borders", GOOD.encode(), given(split__method="ett_hour")),
     Case("too few rows for one window", GOOD.encode(), given(window__seq_len=336)),
     Case("horizon longer than the test", GOOD.encode(), given(window__pred_len=96)),
-    Case("frequency cannot be told", "\n".join(LINES[:3]).encode()),
+    Case("frequency is unknown", "\n".join(LINES[:3]).encode()),
     Case("a stamp between two steps", line(9, LINES[8].replace(":00:00", ":30:00", 1))),
     Case("a value that cannot be scaled", line(390, LINES[389].rsplit(",", 1)[0] + ",1e300")),
     Case("damaged gzip", b"\x1f\x8b\x08nothing", file="series.csv.gz"),
@@ -189,8 +189,8 @@ def run(case: Case, folder: Path) -> tuple[int, float, str]:
     return done.returncode, time.perf_counter() - started, done.stdout + done.stderr
 
 
-def said(case: Case, text: str) -> str:
-    """The error's lines, or the warnings of an input that works."""
+def message_of(case: Case, text: str) -> str:
+    """The lines of the error, or the warnings of an input that works."""
     lines = text.splitlines()
     if not case.works:
         start = next((n for n, one in enumerate(lines) if one.startswith("Error: ")), None)
@@ -200,9 +200,9 @@ def said(case: Case, text: str) -> str:
 
 
 def main() -> int:
-    """Print what each case says; status 1 when one does otherwise than it should."""
+    """Print the message of each case; status 1 if one ends with the wrong status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
     options = parser.parse_args()
     wrong = []
     slowest = 0.0
@@ -212,9 +212,9 @@ def main() -> int:
             folder = Path(name)
             status, seconds, text = run(case, folder)
             models = list((folder / "results").glob("06_models/timellm_model/*"))
-            torn = list(folder.rglob(".partial-*"))
-            message = said(case, text).replace(folder.as_posix() + "/", "").replace(str(folder) + "/", "")
-        good = (status == 0) == case.works and "Traceback" not in text and not models and not torn
+            partial = list(folder.rglob(".partial-*"))
+            message = message_of(case, text).replace(folder.as_posix() + "/", "").replace(str(folder) + "/", "")
+        good = (status == 0) == case.works and "Traceback" not in text and not models and not partial
         good = good and (case.works or message.startswith("Error: "))
         if not good:
             wrong.append(case.name)

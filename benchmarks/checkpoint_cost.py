@@ -2,7 +2,7 @@
 
     python benchmarks/checkpoint_cost.py [--save-steps 1000] [--folder PATH]
 
-Sizes are also set against what the published code saves, its whole state dict with the backbone inside.
+Sizes are compared with what the published code saves: the full state dict, including the backbone.
 """
 
 import tempfile
@@ -14,7 +14,7 @@ import torch
 
 from peers import Peer, build, environment, load_backbone, median, parser, setting_of
 from step_time import step
-from timellm_pipeline.model.timellm import TimeLLM
+from timellm_pipeline.model.network import Network
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.randomness import random_states
 
@@ -26,7 +26,7 @@ def folder_size(path: Path) -> int:
 
 def measure(peer: Peer, folder: Path, rounds: int) -> tuple[int, int, float, float]:
     """Bytes of the model file and of a checkpoint, seconds to write a checkpoint, seconds a step."""
-    assert isinstance(peer.module, TimeLLM)
+    assert isinstance(peer.module, Network)
     optimizer = torch.optim.Adam(peer.weights(), lr=1e-3)
     peer.module.train()
     steps, saves = [], []
@@ -48,7 +48,7 @@ def main() -> None:
     """Print the table."""
     made = parser(__doc__)
     made.add_argument("--save-steps", type=int, default=1000)
-    made.add_argument("--folder", type=Path, help="where to write; a mounted drive, say (default: a temporary folder)")
+    made.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
     options = made.parse_args()
     setting = setting_of(options)
     print(f"{environment()}\nSmolLM2 {setting.layers} layers, {setting.seq_len} -> {setting.pred_len}, float32")
@@ -57,7 +57,7 @@ def main() -> None:
         published = build("reference", setting, load_backbone(setting))
         torch.save(published.module.state_dict(), folder / "published.pt")
         theirs = (folder / "published.pt").stat().st_size
-        print(f"published code's state dict, backbone inside: {theirs / 1e6:.1f} MB")
+        print(f"published code's state dict, including the backbone: {theirs / 1e6:.1f} MB")
         del published
         print("\nprototypes   model MB  published/ours  checkpoint MB  published/ours  s to write  share of training")
         for peer_name, prototypes in (("ours", "free"), ("equal", "vocabulary")):

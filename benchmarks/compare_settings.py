@@ -1,4 +1,4 @@
-"""Choose between settings on the validation windows, over several seeds; the test is not touched.
+"""Compare settings on the validation windows, over several seeds; the test windows are not used.
 
     python benchmarks/compare_settings.py --csv ETTh1.csv [--seeds 3] [--steps 300]
 

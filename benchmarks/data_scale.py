@@ -1,4 +1,4 @@
-"""Window index and loader at 7, 321 and 862 channels of 17,544 rows: seconds and memory, each in a process of its own.
+"""Window index and loader at 7, 321 and 862 channels of 17,544 rows: seconds and memory, each in its own process.
 
 python benchmarks/data_scale.py
 """
@@ -18,33 +18,36 @@ from peers import environment
 from timellm_pipeline.model.batches import BatchMaker, load_batches
 from timellm_pipeline.parameters import EvaluationParams, SplitParams, WindowParams
 from timellm_pipeline.series.borders import split_borders
-from timellm_pipeline.series.identity import digest_of_frame
-from timellm_pipeline.series.windows import build_window_index, windows_of
+from timellm_pipeline.series.identity import digest_of_arrays
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.panel_file import read_index, write_index
+from timellm_pipeline.series.windows import Windows, build_window_index
 from timellm_pipeline.training.order import batch_order
 
 ROWS = 17_544
 BATCH, BATCHES = 32, 2_000
+COLUMNS = ("series", "first", "count", "step")
 
 
 def measure(num_channels: int) -> dict[str, float]:
-    """Index, its Parquet file, its digest, the first shuffled epoch order and 2,000 batches, in this process."""
+    """Index, its Parquet file, the digests, the first shuffled epoch order and 2,000 batches, in this process."""
     rng = np.random.default_rng(0)
     names = [f"c{number}" for number in range(num_channels)]
-    values = rng.standard_normal((ROWS, num_channels), dtype=np.float32)
-    scaled = pd.DataFrame(values, columns=names)
-    scaled.insert(0, "date", pd.date_range("2020-01-01", periods=ROWS, freq="h"))
-    scaled.attrs["data_id"] = "x"
-    window = WindowParams(seq_len=512, pred_len=96, target=names[-1])
+    columns = {name: rng.standard_normal(ROWS, dtype=np.float32) for name in names}
+    scaled = Panel.from_columns(columns, start=pd.Timestamp("2020-01-01"), frequency="h", data_id="x")
+    window, split = WindowParams(seq_len=512, pred_len=96, target=names[-1]), SplitParams()
     start = time.perf_counter()
-    borders = split_borders(ROWS, SplitParams(), window)
-    index = build_window_index(names, borders, window, EvaluationParams(), "x")
+    borders = split_borders(ROWS, split, window)
+    index = build_window_index(scaled, borders, split, window, EvaluationParams(), "x")
     indexed = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
-        index.to_parquet(Path(folder) / "index.parquet", index=False)
-        size = (Path(folder) / "index.parquet").stat().st_size
-        index = pd.read_parquet(Path(folder) / "index.parquet")
-    digest_of_frame(index)
-    train = windows_of(scaled, index, "train", window)
+        path = Path(folder, "index.parquet")
+        write_index(index, path)
+        size = path.stat().st_size
+        index = read_index(path)
+    digest_of_arrays(*(getattr(of, name) for of in index.splits.values() for name in COLUMNS))
+    scaled.digest()
+    train = Windows(scaled, index.splits["train"], window.seq_len, window.pred_len)
     order = batch_order(len(train), BATCH, seed=1, first_step=0, last_step=BATCHES)
     first = iter(load_batches(BatchMaker(train, None), order))
     next(first)
@@ -52,12 +55,12 @@ def measure(num_channels: int) -> dict[str, float]:
     begun = time.perf_counter()
     count = sum(len(batch.which) for batch in first)
     return {
-        "windows": len(index),
+        "windows": sum(index.counts().values()),
         "train": len(train),
         "index_s": indexed,
         "ready_s": ready,
         "windows_per_s": count / (time.perf_counter() - begun),
-        "file_mib": size / 2**20,
+        "file_kib": size / 2**10,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -70,7 +73,7 @@ def main() -> None:
     print(f"{environment()}\n{ROWS:,} rows, 512 -> 96, every window\n")
     print(
         f"{'channels':>9} {'windows':>12} {'index s':>8} {'to the first batch s':>21} {'windows/s':>11} "
-        f"{'index file MiB':>15} {'peak MiB':>9}"
+        f"{'index file KiB':>15} {'peak MiB':>9}"
     )
     for channels in (7, 321, 862):
         words = [sys.executable, __file__, str(channels)]
@@ -78,7 +81,7 @@ def main() -> None:
         found = json.loads(done.stdout.splitlines()[-1])
         print(
             f"{channels:>9} {found['windows']:>12,} {found['index_s']:>8.2f} {found['ready_s']:>21.2f} "
-            f"{found['windows_per_s']:>11,.0f} {found['file_mib']:>15.1f} {found['peak_mib']:>9.0f}"
+            f"{found['windows_per_s']:>11,.0f} {found['file_kib']:>15.1f} {found['peak_mib']:>9.0f}"
         )
 
 

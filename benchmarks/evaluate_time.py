@@ -3,7 +3,7 @@
     python benchmarks/evaluate_time.py [--upstream PATH] [--rounds 7]
 
 Peers take turns; the medians of their rounds are printed. The published code evaluates in batches of training's size;
-ours has a size of its own (`evaluation.batch_size`), so it is timed at both.
+ours has its own batch size (`evaluation.batch_size`), so it is timed at both.
 """
 
 import time
@@ -34,7 +34,7 @@ def main() -> None:
             start = time.perf_counter()
             with torch.no_grad():
                 peer.forward(which[: sizes[name]])
-            if number:  # the first round warms up, and makes what is made once an evaluation
+            if number:  # the first round is a warm-up, and computes what is cached for an evaluation
                 seconds[name].append(time.perf_counter() - start)
     base = "upstream" if options.upstream else "reference"
     print(

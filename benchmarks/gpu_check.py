@@ -1,11 +1,12 @@
-"""What only a GPU can show: precisions, memory, seconds a step and exact resume, on a backbone of Llama 3 8B's shape.
+"""Checks that need a GPU: precisions, memory, seconds a step and exact resume, with a backbone of Llama 3 8B's shape.
 
     python benchmarks/gpu_check.py [--layers 2] [--backbone FOLDER_OR_HUB_ID] [--rounds 7]
-    python benchmarks/gpu_check.py --dry-run        # the same on a CPU with a tiny backbone: that it runs, not how fast
+    python benchmarks/gpu_check.py --dry-run        # the same on a CPU with a tiny backbone: shows that it runs
 
-Without --backbone the weights are random, in a temporary folder that is really saved and loaded. It needs no Kedro.
-Each precision is timed beside the published method in the same process; peak memory stands beside the arithmetic of
-`model/memory.py`. Resume: a training to its end, and the same from its middle checkpoint alone, must give equal bytes.
+Without --backbone the weights are random, saved in a temporary folder and loaded from there. It needs no Kedro.
+Each precision is timed beside the published method in the same process; peak memory is printed beside the estimate of
+`model/memory.py`. Resume: an undisturbed training and one that resumes from its middle checkpoint alone must give equal
+bytes.
 """
 
 import argparse
@@ -22,14 +23,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
 from peers import Setting, build, environment, median
+from synthetic import synthetic_series
 from timellm_pipeline.errors import UserError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.compute import Compute, resolve_compute
 from timellm_pipeline.model.memory import CONTEXT, GIB, BackboneSizes, needed_gib
 from timellm_pipeline.parameters import BackboneParams, Parameters, parse_parameters
-from timellm_pipeline.series.synthetic import synthetic_series
+from timellm_pipeline.series.prepare import TrainingData, prepare
 from timellm_pipeline.training.checkpoint import CheckpointStore
-from timellm_pipeline.training.preparation import TrainingInputs
 from timellm_pipeline.training.run import train_model
 
 LLAMA = {"hidden_size": 4096, "intermediate_size": 14_336, "num_attention_heads": 32, "num_key_value_heads": 8}
@@ -78,7 +79,7 @@ def measure(name: str, backbone: BackboneParams, compute: Compute, setting: Sett
         optimizer.zero_grad(set_to_none=True)
         if on_gpu:
             torch.cuda.synchronize()
-        if number > 1:  # the first ones warm up
+        if number > 1:  # the first ones are a warm-up
             seconds.append(time.perf_counter() - start)
     peak = torch.cuda.max_memory_allocated() / GIB if on_gpu else float("nan")
     trained = sum(weight.numel() for weight in peer.weights())
@@ -87,7 +88,7 @@ def measure(name: str, backbone: BackboneParams, compute: Compute, setting: Sett
 
 def print_steps(backbone: BackboneParams, setting: Setting, precisions: list[str], rounds: int) -> None:
     """Ours beside the published method in each precision, then ours with quantised weights."""
-    print(f"\n{'':<34} {'precision':<10} {'s/step':>8} {'published/this':>15} {'peak GiB':>9} {'arithmetic':>11}")
+    print(f"\n{'':<34} {'precision':<10} {'s/step':>8} {'published/this':>15} {'peak GiB':>9} {'estimate':>11}")
     sizes = BackboneSizes.of(AutoConfig.from_pretrained(backbone.name))
     for precision in precisions:
         compute = resolve_compute(precision)  # type: ignore[arg-type]
@@ -99,24 +100,22 @@ def print_steps(backbone: BackboneParams, setting: Setting, precisions: list[str
             except UserError as error:
                 print(f"  ours, {bits:<26} {precision:<10} refused: {error.what}")
                 continue
-            arithmetic = float("nan")
+            estimate = float("nan")
             if precision != "no":
                 layers = backbone.layers or sizes.layers
-                arithmetic = needed_gib(
-                    sizes, layers, ours["trained"], quantization=bits, batch_size=setting.batch_size
-                )
+                estimate = needed_gib(sizes, layers, ours["trained"], quantization=bits, batch_size=setting.batch_size)
             label = "ours" if bits == "none" else f"ours, {bits}"
             ratio = theirs["seconds"] / ours["seconds"]
             print(
                 f"  {label:<32} {precision:<10} {ours['seconds']:>8.4f} {ratio:>15.2f} {ours['peak']:>9.2f} "
-                f"{arithmetic - CONTEXT:>11.2f}"
+                f"{estimate - CONTEXT:>11.2f}"
             )
             gc.collect()
         label, seconds, peak = "published method", theirs["seconds"], theirs["peak"]
         print(f"  {label:<32} {precision:<10} {seconds:>8.4f} {1:>15.2f} {peak:>9.2f}")
 
 
-def small_training(backbone: BackboneParams, precision: str) -> tuple[TrainingInputs, Parameters]:
+def small_training(backbone: BackboneParams, precision: str) -> tuple[TrainingData, Parameters]:
     """A training of 24 steps with a checkpoint every sixth."""
     parameters = parse_parameters(
         {
@@ -138,25 +137,28 @@ def small_training(backbone: BackboneParams, precision: str) -> tuple[TrainingIn
     )
     raw = synthetic_series(num_rows=3_000)
     raw["date"] = raw["date"].astype(str)
-    raw.attrs = {"path": "synthetic.csv", "sha256": "0" * 64}
-    return TrainingInputs.of(raw, parameters), parameters
+    return prepare(raw, parameters).training, parameters
 
 
 def check_resume(backbone: BackboneParams, precision: str, folder: Path) -> bool:
-    """Whether a training that goes on from its middle gives the bytes of one that was not cut off."""
-    inputs, parameters = small_training(backbone, precision)
-    source, whole, cut = BackboneSource(), CheckpointStore(folder / "whole"), CheckpointStore(folder / "cut")
-    first = train_model(inputs, parameters, source, whole, "whole")
-    run = whole.run(first.record["training_id"])
-    middle = cut.run(run.training_id).folder
+    """Whether a training that is resumed from its middle gives the same bytes as one that was not interrupted."""
+    data, parameters = small_training(backbone, precision)
+    source, undisturbed, resumed = (
+        BackboneSource(),
+        CheckpointStore(folder / "full"),
+        CheckpointStore(folder / "resumed"),
+    )
+    first = train_model(data, parameters, source, undisturbed, "full")
+    run = undisturbed.run(first.record.training_id)
+    middle = resumed.run(run.training_id).folder
     middle.mkdir(parents=True)
     shutil.copytree(run.folder / "step-000000012", middle / "step-000000012")
-    second = train_model(inputs, parameters, source, cut, "cut")
+    second = train_model(data, parameters, source, resumed, "resumed")
     equal = all(torch.equal(weight, second.model.weights[name]) for name, weight in first.model.weights.items())
     facts = second.record
     print(
-        f"  {precision:<6} resumed from step {facts['resumed_from']}, {facts['steps_run']} steps run here: "
-        f"{'equal bytes' if equal else 'DIFFERENT'}; validation MSE {facts['validation_mse']:.4f}"
+        f"  {precision:<6} resumed from step {facts.resumed_from}, {facts.steps_run} steps run here: "
+        f"{'equal bytes' if equal else 'DIFFERENT'}; validation MSE {facts.validation_mse:.4f}"
     )
     return equal
 
@@ -167,10 +169,10 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--backbone", help="real weights: a folder, or a hub id as ID@COMMIT")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--dry-run", action="store_true", help="on a CPU, with a tiny backbone")
+    parser.add_argument("--dry-run", action="store_true", help="run on a CPU with a tiny backbone")
     options = parser.parse_args()
     if not (torch.cuda.is_available() or options.dry_run):
-        raise SystemExit("there is no GPU here; --dry-run runs the same on the CPU with a tiny backbone")
+        raise SystemExit("no GPU was found; --dry-run runs the same checks on the CPU with a tiny backbone")
     precisions = ["no", "bf16"]
     if torch.cuda.is_available() and not options.dry_run:
         native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -188,7 +190,7 @@ def main() -> None:
         setting = Setting(layers=options.layers, seq_len=256, batch_size=2)
         print(f"{backbone.name if options.backbone else 'random weights'}, {options.layers} layers, 256 -> 96, batch 2")
         print_steps(backbone, setting, precisions, options.rounds)
-        print("\nresume from the middle checkpoint alone, against the undisturbed run")
+        print("\nresume from the middle checkpoint alone, compared with the undisturbed run")
         exact = [check_resume(backbone, precision, folder / precision) for precision in precisions]
     if not all(exact):
         raise SystemExit("resume was not exact")

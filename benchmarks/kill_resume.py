@@ -1,9 +1,9 @@
-"""Kill a real `kedro run` again and again, and compare what it ends with to an undisturbed run.
+"""Kill a real `kedro run` many times, and compare its results with those of an undisturbed run.
 
     python benchmarks/kill_resume.py --kills 30
 
 Each process is killed (SIGKILL) at a random moment after it has published a new checkpoint. At the end the model's
-weights and the test metrics must be equal byte for byte, and the history but for its time columns.
+weights and the test metrics must be byte-equal, and so must the history except for its time columns.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def newest_step(data_root: Path) -> int:
 
 
 def last_step(data_root: Path) -> int:
-    """The last step that the live history tells of."""
+    """The last step in the live history."""
     lines = [
         path.read_text(encoding="utf-8").splitlines() for path in data_root.glob("06_models/checkpoints/*/history.csv")
     ]
@@ -83,7 +83,7 @@ def newest(data_root: Path, pattern: str) -> Path:
 
 
 def result(data_root: Path) -> dict[str, str]:
-    """Digests of what a finished run leaves."""
+    """Digests of the results of a finished run."""
     weights = newest(data_root, "06_models/timellm_model/*/timellm_model/model.safetensors")
     metrics = newest(data_root, "08_reporting/test_metrics.json/*/test_metrics.json")
     history = newest(data_root, "06_models/training_history.parquet/*/training_history.parquet")
@@ -91,7 +91,7 @@ def result(data_root: Path) -> dict[str, str]:
     return {
         "model.safetensors": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "test_metrics.json": hashlib.sha256(metrics.read_bytes()).hexdigest(),
-        "history (time columns aside)": hashlib.sha256(rows.encode()).hexdigest(),
+        "history (without times)": hashlib.sha256(rows.encode()).hexdigest(),
     }
 
 
@@ -104,9 +104,9 @@ def main() -> int:
     options = parser.parse_args()
     rng = random.Random(options.seed)
     folder = Path(tempfile.mkdtemp(prefix="kill_resume-"))
-    whole, disturbed, log = folder / "whole", folder / "disturbed", folder / "log.txt"
+    undisturbed, disturbed, log = folder / "undisturbed", folder / "disturbed", folder / "log.txt"
     print(f"undisturbed run of {options.steps} steps …", flush=True)
-    subprocess.run(command(whole, options.steps), cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command(undisturbed, options.steps), cwd=ROOT, check=True, capture_output=True)
     print("process  resumed from  steps it ran  checkpoint at its end  ended by", flush=True)
     kills = processes = 0
     status, killed = 0, True
@@ -133,7 +133,7 @@ def main() -> int:
     manifest = newest(disturbed, "08_reporting/run_manifest.json/*/run_manifest.json")
     facts = json.loads(manifest.read_text(encoding="utf-8"))
     print(f"{kills} kills; the manifest's resumed_from: {facts['resumed_from']}")
-    one, other = result(whole), result(disturbed)
+    one, other = result(undisturbed), result(disturbed)
     for name, digest in one.items():
         print(f"{'equal' if other[name] == digest else 'DIFFERENT':<9}  {name:<28}  {digest[:16]}  {other[name][:16]}")
     shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""The peers that are timed against each other: one backbone, one batch, and one set of weights where they share them.
+"""The implementations that are timed against each other: one backbone, one batch, and equal weights where possible.
 
 Setting: SmolLM2 with 12 layers, 512 points in, 96 out, batch 8, float32, a description of about 500 characters.
 """
@@ -19,13 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from reference import PublishedTimeLLM
+from synthetic import synthetic_series
 from timellm_pipeline.model.backbone import BackboneSource, LoadedBackbone
 from timellm_pipeline.model.batches import BatchMaker
 from timellm_pipeline.model.compute import CPU, Compute
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import BackboneParams, ModelParams, PromptParams, WindowParams
-from timellm_pipeline.series.synthetic import synthetic_series
-from timellm_pipeline.series.windows import Windows
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.windows import Windows, every_window
 
 DESCRIPTION = (
     "This synthetic hourly series stands for the load and oil temperature of an electricity transformer. It has six "
@@ -78,31 +79,32 @@ class Setting:
 
 @dataclass(frozen=True)
 class Peer:
-    """A model to be timed: `forward` takes window numbers to forecasts and truths."""
+    """A model to be timed.
+
+    Attributes:
+        module: the network whose weights are trained.
+        forward: takes window numbers to forecasts and truths.
+        ours: the `TimeLLM` around the network; None for other implementations.
+    """
 
     name: str
     module: nn.Module
     data: Windows
     forward: Callable[[np.ndarray], tuple[Tensor, Tensor]]
+    ours: TimeLLM | None = None
 
     def weights(self) -> list[nn.Parameter]:
-        """What it trains."""
+        """The trainable weights."""
         return [weight for weight in self.module.parameters() if weight.requires_grad]
 
 
 def windows(setting: Setting) -> Windows:
     """All windows of a scaled synthetic series of seven channels."""
-    values = synthetic_series(num_rows=4_000).drop(columns="date").to_numpy()
-    scaled = ((values - values.mean(0)) / values.std(0)).astype(np.float32).T
-    starts = np.arange(scaled.shape[1] - setting.seq_len - setting.pred_len + 1)
-    return Windows(
-        values=np.ascontiguousarray(scaled),
-        channel=np.repeat(np.arange(7), len(starts)),
-        start=np.tile(starts, 7),
-        names=tuple("abcdefg"),
-        seq_len=setting.seq_len,
-        pred_len=setting.pred_len,
-    )
+    table = synthetic_series(num_rows=4_000).set_index("date")
+    scaled = ((table - table.mean()) / table.std(ddof=0)).astype(np.float32)
+    columns = {str(name): scaled[name].to_numpy() for name in scaled.columns}
+    panel = Panel.from_columns(columns, start=scaled.index[0], frequency="h")
+    return every_window(panel, (0, panel.num_rows), setting.window, most=len(panel.values))
 
 
 def load_backbone(setting: Setting) -> LoadedBackbone:
@@ -125,13 +127,14 @@ def build(
         ours = TimeLLM.around(setting.window, prompt, setting.model(model), loaded, DESCRIPTION)
         maker = BatchMaker(data, ours.writer)
         if name == "compiled":
-            ours.compile_training()
+            ours.network.compile_training()
 
         def forward(which: np.ndarray) -> tuple[Tensor, Tensor]:
             batch = maker[which].to(device)
             return ours(batch.x, batch.prompts), batch.y
 
-        return Peer(name, ours.to(device), data, forward)
+        ours.to(device)
+        return Peer(name, ours.network, data, forward, ours)
     if name == "neuralforecast":
         theirs: nn.Module = _neuralforecast(setting, loaded)
     else:
@@ -167,13 +170,13 @@ def _reference(setting: Setting, loaded: LoadedBackbone) -> PublishedTimeLLM:
 
 
 def _upstream(setting: Setting, loaded: LoadedBackbone, path: Path) -> nn.Module:
-    """The published `models/TimeLLM.py` from a checkout, its hub loaders answered by the backbone in memory."""
+    """The published `models/TimeLLM.py` from a checkout, its hub loaders replaced by the backbone in memory."""
     sys.path.insert(0, str(path))
     spec = importlib.util.find_spec("models.TimeLLM")
     if spec is None:
         raise SystemExit(f"{path} holds no models/TimeLLM.py")
     module = importlib.import_module("models.TimeLLM")
-    _answer(module, loaded, "LlamaConfig", "LlamaModel", "LlamaTokenizer")
+    _replace_loaders(module, loaded, "LlamaConfig", "LlamaModel", "LlamaTokenizer")
     configs = types.SimpleNamespace(
         task_name="long_term_forecast",
         seq_len=setting.seq_len,
@@ -201,7 +204,7 @@ def _upstream(setting: Setting, loaded: LoadedBackbone, path: Path) -> nn.Module
 def _neuralforecast(setting: Setting, loaded: LoadedBackbone) -> nn.Module:
     """The `TimeLLM` of an installed neuralforecast: 1024 prototypes and weights of its own, fused attention."""
     module = importlib.import_module("neuralforecast.models.timellm")
-    _answer(module, loaded, "AutoConfig", "AutoModel", "AutoTokenizer")
+    _replace_loaders(module, loaded, "AutoConfig", "AutoModel", "AutoTokenizer")
     model = module.TimeLLM(
         h=setting.pred_len,
         input_size=setting.seq_len,
@@ -230,14 +233,14 @@ class OneChannel(nn.Module):
         return self.call(x[:, :, None])[:, :, 0]
 
 
-def _answer(module: Any, loaded: LoadedBackbone, config: str, model: str, tokenizer: str) -> None:
-    """The module's hub loaders, of these names, give the backbone in memory."""
-    for loader, answer in {config: loaded.model.config, model: loaded.model, tokenizer: loaded.tokenizer}.items():
-        setattr(module, loader, types.SimpleNamespace(from_pretrained=lambda *a, answer=answer, **k: answer))
+def _replace_loaders(module: Any, loaded: LoadedBackbone, config: str, model: str, tokenizer: str) -> None:
+    """Make the module's hub loaders, of these names, return the backbone in memory."""
+    for loader, made in {config: loaded.model.config, model: loaded.model, tokenizer: loaded.tokenizer}.items():
+        setattr(module, loader, types.SimpleNamespace(from_pretrained=lambda *a, made=made, **k: made))
 
 
 def others(options: Any) -> list[str]:
-    """Peers by other hands: the published code when given, neuralforecast when installed."""
+    """Other implementations: the published code if a checkout is given, neuralforecast if it is installed."""
     installed = importlib.util.find_spec("neuralforecast") is not None
     return [*(["upstream"] if options.upstream else []), *(["neuralforecast"] if installed else [])]
 
@@ -248,7 +251,7 @@ def median(values: list[float]) -> float:
 
 
 def environment() -> str:
-    """What the figures were measured on."""
+    """The machine and the versions that the figures were measured on."""
     return (
         f"{platform.machine()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, "
         f"Python {platform.python_version()}, torch {torch.__version__}"

@@ -1,9 +1,9 @@
-"""The published Time-LLM as a plain module: what tests hold ours against, and what benchmarks race it with.
+"""The published Time-LLM as a plain module: what tests and benchmarks compare ours with.
 
 Written from the paper and the published code's behaviour (KimMeen/Time-LLM, commit 0045cde), under its names for
 weights: full forward with gradients through the prompt, attention maps and hidden states asked for, full float
 representations, circular lags, a map over the whole vocabulary every step, prompts built window by window, no
-attention mask. One channel at a time, as its data loader hands them over.
+attention mask. One channel at a time, as its data loader gives them.
 """
 
 from typing import Any

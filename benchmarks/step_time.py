@@ -3,10 +3,11 @@
     python benchmarks/step_time.py [--upstream PATH] [--rounds 7] [--profile]
     pip install neuralforecast      # its TimeLLM is then timed, too
 
-A step is prompts, forward, backward and optimizer. Peers take turns, so that a machine that drifts drifts for all;
-medians and their ratios are printed. Memory needs a process for each peer, because the high-water mark never falls;
-that of the compiled step is not measured, because its process holds the compiler too. With --profile it prints the ten
-operations that take longest in a step of the published method and of ours, and nothing else.
+A step is prompts, forward, backward and optimizer. Peers take turns, so that a change in the machine's speed affects
+all of them; medians and their ratios are printed. Memory needs a process for each peer, because peak memory never
+falls within a process; that of the compiled step is not measured, because its process contains the compiler too. With
+--profile it prints the ten operations that take longest in a step of the published method and of ours, and nothing
+else.
 """
 
 import argparse
@@ -46,12 +47,12 @@ def measure_memory(name: str, options: argparse.Namespace) -> float:
     setting = setting_of(options)
     loaded = load_backbone(setting)
     for weight in loaded.model.parameters():
-        weight.data = weight.data.clone()  # pages of the file that were only mapped so far count as loaded, too
+        weight.data = weight.data.clone()  # memory-mapped pages of the file count as loaded, too
     before = status_mib("VmRSS")
     peer = build(name, setting, loaded, options.upstream)
     optimizer = torch.optim.Adam(peer.weights(), lr=1e-3)
     peer.module.train()
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the mark starts anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # resets the peak
     for number in range(3):
         step(peer, optimizer, np.arange(number * 100, number * 100 + setting.batch_size))
     return status_mib("VmHWM") - before
@@ -67,10 +68,10 @@ def print_profile(name: str, options: argparse.Namespace) -> None:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         step(peer, optimizer, np.arange(100, 100 + setting.batch_size))
     operations = sorted(profile.key_averages(), key=lambda one: -one.self_cpu_time_total)
-    whole = sum(one.self_cpu_time_total for one in operations)
-    print(f"\n{NAMES[name]}: {whole / 1e6:.3f} s in operations")
+    total = sum(one.self_cpu_time_total for one in operations)
+    print(f"\n{NAMES[name]}: {total / 1e6:.3f} s in operations")
     for one in operations[:10]:
-        share = 100 * one.self_cpu_time_total / whole
+        share = 100 * one.self_cpu_time_total / total
         print(f"  {one.key[:56]:<56} {one.self_cpu_time_total / 1e3:>9.1f} ms {share:>5.1f} %  {one.count:>6} calls")
 
 
@@ -78,7 +79,7 @@ def main() -> None:
     """Print the table."""
     made = parser(__doc__)
     made.add_argument("--memory-of", help="measure one peer's memory and print it as JSON (used by the benchmark)")
-    made.add_argument("--profile", action="store_true", help="print where a step's time goes, and nothing else")
+    made.add_argument("--profile", action="store_true", help="print the profile of a step, and nothing else")
     options = made.parse_args()
     if options.profile:
         for name in ("upstream" if options.upstream else "reference", "ours"):
@@ -90,11 +91,11 @@ def main() -> None:
     setting = setting_of(options)
     names = ["ours", "compiled", "equal", "reference", *others(options)]
     peers = {name: build(name, setting, load_backbone(setting), options.upstream) for name in names}
-    peers["equal"].module.load_upstream_state_dict(  # equal weights
-        {name: weight for name, weight in peers["reference"].module.state_dict().items() if "llm_model" not in name}
-    )
+    equal, published = peers["equal"].ours, peers["reference"].module.state_dict()
+    assert equal is not None
+    equal.load_upstream_state_dict({name: weight for name, weight in published.items() if "llm_model" not in name})
     if "upstream" in peers:
-        state = {f"model.{name}": weight for name, weight in peers["reference"].module.state_dict().items()}
+        state = {f"model.{name}": weight for name, weight in published.items()}
         peers["upstream"].module.load_state_dict(state, strict=False)
     rng = np.random.default_rng(0)
     batches = [rng.integers(0, 20_000, setting.batch_size) for _ in range(options.rounds + 1)]

@@ -15,8 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from timellm_pipeline.parameters import Parameters, parse_parameters
-from timellm_pipeline.series.synthetic import synthetic_series
+from synthetic import synthetic_series
+from timellm_pipeline.parameters import DataParams, Parameters, WindowParams, parse_parameters
+from timellm_pipeline.series.panel import Panel, Source
+from timellm_pipeline.series.plan import RunPlan
+from timellm_pipeline.series.prepare import TrainingData, index, plan, prepare, split
+from timellm_pipeline.series.validation import Wanted, validate_series
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("llama", "gpt2", "bert")
@@ -27,7 +31,6 @@ def raw_series() -> pd.DataFrame:
     """400 synthetic hours with seven channels, as read from a file."""
     frame = synthetic_series(num_rows=400, seed=1)
     frame["date"] = frame["date"].astype(str)
-    frame.attrs = {"path": "synthetic.csv", "sha256": "0" * 64}
     return frame
 
 
@@ -110,11 +113,15 @@ def small_parameters(backbone: Path | str = "none", **groups: dict[str, Any]) ->
     return parse_parameters(base)
 
 
-def make_inputs(raw: pd.DataFrame, parameters: Parameters) -> Any:
-    """What the data pipeline would hand to training."""
-    from timellm_pipeline.training.preparation import TrainingInputs
+def make_inputs(raw: pd.DataFrame, parameters: Parameters) -> TrainingData:
+    """What the data pipeline hands to training."""
+    return prepare(raw, parameters).training
 
-    return TrainingInputs.of(raw, parameters)
+
+def make_panel(columns: dict[str, Any], frequency: str = "h", start: str = "2020-01-01", **facts: Any) -> Panel:
+    """A panel of series of one length."""
+    arrays = {name: np.asarray(values) for name, values in columns.items()}
+    return Panel.from_columns(arrays, frequency=frequency, start=pd.Timestamp(start), **facts)
 
 
 def random_windows(num_windows: int, seq_len: int, seed: int = 0) -> np.ndarray:
@@ -122,3 +129,20 @@ def random_windows(num_windows: int, seq_len: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     spread = rng.uniform(0.01, 30, size=(num_windows, 1))
     return (rng.standard_normal((num_windows, seq_len)).cumsum(axis=1) * spread).astype(np.float32)
+
+
+def check(
+    frame: pd.DataFrame, data: DataParams | None = None, window: WindowParams | None = None, path: str = "a.csv"
+) -> Panel:
+    """The checked series of a table, as if it had been read from a file."""
+    wanted = Wanted.for_training(window or WindowParams())
+    return validate_series(frame, Source(path, "0" * 64, len(frame)), data or DataParams(), wanted)
+
+
+def plan_rows(num_rows: int, channels: list[str], parameters: Parameters) -> RunPlan:
+    """The run plan of so many rows, whatever their values are."""
+    window, evaluation = parameters.window, parameters.evaluation
+    panel = make_panel({name: np.zeros(num_rows, dtype=np.float32) for name in channels})
+    borders = split(panel, parameters.split, window, evaluation)
+    windows = index(panel.select(borders.channels), borders, window, evaluation)
+    return plan(windows, borders, window, parameters.training, evaluation)

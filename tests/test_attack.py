@@ -1,4 +1,4 @@
-"""The short form of benchmarks/attack.py: some cases of every class, against the real commands."""
+"""A short form of benchmarks/attack.py: some cases of every class, with the real commands."""
 
 import os
 
@@ -10,7 +10,7 @@ if os.name != "posix":
 import attack
 from attack_harness import Result
 
-EVERY = 40  # so many cases of a class stand behind each one that is run here
+EVERY = 40  # of each class, the first case and every 40th after it
 CLASSES = sorted({case.group for case in attack.all_cases()})
 
 pytestmark = pytest.mark.long
@@ -31,9 +31,9 @@ def test_hostile_input_ends_in_a_result_or_in_three_lines(group: str, results: l
 
 
 def test_every_class_has_the_cases_that_the_benchmark_promises() -> None:
-    """A list that is empty by mistake would pass."""
+    """An empty list of cases would pass without a check."""
     cases = attack.all_cases()
-    assert len({(case.group, case.name) for case in cases}) == len(cases), "names tell cases apart"
+    assert len({(case.group, case.name) for case in cases}) == len(cases), "the names of cases are unique"
     assert sum(case.kind == "input" for case in cases) >= 400
     assert sum(case.kind == "fault" for case in cases) >= 300
 

@@ -60,7 +60,7 @@ def test_the_published_numbers_stand_in_the_plan(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_sigterm_saves_and_leaves_with_status_143_and_the_rerun_goes_on(tmp_path: Path, backbones: dict) -> None:
+def test_sigterm_saves_and_leaves_with_status_143_and_the_rerun_resumes(tmp_path: Path, backbones: dict) -> None:
     """A machine that is taken away with notice must lose no step."""
     params = (
         f"data_root={tmp_path},backbone.name={backbones['llama']},backbone.layers=null,training.save_steps=100000,"

@@ -1,7 +1,7 @@
 """Crash at every disk operation of a retraining, a rollback and a pruning, run the command again: nothing is lost.
 
-Each run is a forked process that ends itself without any clean-up, as SIGKILL and a power cut do. Training and scoring
-are replaced by their results: everything that touches the disk is real.
+Each run is a forked process that ends itself without any clean-up, as SIGKILL and a power failure do. Training and
+scoring are replaced by their results: everything that touches the disk is real.
 """
 
 import errno
@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -18,18 +19,19 @@ import pytest
 import safetensors.torch
 import torch
 
-from conftest import make_inputs, small_parameters
+from conftest import small_parameters
+from records import finished
 from timellm_pipeline.diagnosis import diagnose
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import TrainedModel
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.retraining import retrain as module
 from timellm_pipeline.retraining.registry import Registry
-from timellm_pipeline.series.borders import split_borders
-from timellm_pipeline.series.validation import validate_series
+from timellm_pipeline.retraining.scoring import Judged
+from timellm_pipeline.series.prepare import Prepared, prepare
 from timellm_pipeline.training.checkpoint import CheckpointStore
-from timellm_pipeline.training.finished import Finished, write_finished
-from timellm_pipeline.training.preparation import TrainingInputs, prepare_training
+from timellm_pipeline.training.preparation import prepare_training
+from timellm_pipeline.training.result import write_finished
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that dies on the spot needs fork")
 
@@ -60,8 +62,7 @@ class Place:
     """A registry, a checkpoint store, and what a retraining is called with."""
 
     root: Path
-    inputs: TrainingInputs
-    series: pd.DataFrame
+    prepared: Prepared
     parameters: Parameters
     keep: int = 9
 
@@ -78,60 +79,43 @@ class Place:
         parameters = self.parameters.model_copy(
             update={"training": self.parameters.training.model_copy(update={"seed": number})}
         )
-        borders = split_borders(len(self.series), parameters.split, parameters.window, frequency="h")
-        report = module.retrain(
-            self.inputs,
-            self.series,
-            borders,
+        given = module.Retraining(
+            self.prepared.training,
+            self.prepared.series,
+            self.prepared.split_borders.borders,
             parameters,
             BackboneSource(self.root / "cache"),
             self.store,
             self.registry,
             v(version),
-            pd.Timestamp("2020-03-01"),
         )
-        return str(report["decision"])
+        return str(module.retrain(given, pd.Timestamp("2020-03-01"))["decision"])
 
 
 @pytest.fixture
 def place(tmp_path: Path, raw_series: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Three champions, one after the other; trainings cost nothing."""
     parameters = small_parameters(gates={"champion": False, "load": False})
-    series = validate_series(raw_series, parameters.data, parameters.window)
-    made = Place(tmp_path / "place", make_inputs(raw_series, parameters), series, parameters)
+    made = Place(tmp_path / "place", prepare(raw_series, parameters), parameters)
 
-    def train(inputs: Any, parameters: Any, source: Any, store: Any, version: str, start: Any) -> Any:
-        training = prepare_training(inputs, parameters, source, store)
+    def train(data: Any, parameters: Any, source: Any, store: Any, version: str, start: Any) -> Any:
+        training = prepare_training(data, parameters, source, store)
         config = training.model_config(content_id="c", counts={"trainable": 1}, best_step=1, validation_mse=0.5)
-        model = TrainedModel(config, {"weight": torch.zeros(2)}, inputs.scaler)
+        model = TrainedModel(config, {"weight": torch.zeros(2)}, data.scaler)
         if not training.run.folder.exists():
             training.run.folder.mkdir(parents=True)
             widths = torch.zeros(8, 7, 12).numpy()
-            write_finished(training.run.folder, finished(version), widths)
-        return type("Result", (), {"model": model, "record": {"steps_run": 1, "resumed_from": []}})
+            write_finished(training.run.folder, finished(trained_in=version), widths)
+        return SimpleNamespace(model=model, record=SimpleNamespace(steps_run=1, resumed_from=[]))
 
-    def score(ground: Any, candidate: Any, champion: Any, report: Any, gates: Any) -> Any:
-        return {**report, "candidate": {"version": candidate.folder.parent.name}}, gates
+    def score(context: Any, candidate: Any, champion: Any) -> Judged:
+        return Judged([], {"version": candidate.folder.parent.name}, None)
 
     monkeypatch.setattr(module, "train_model", train)
-    monkeypatch.setattr(module, "_score", score)
+    monkeypatch.setattr(module, "score_candidate", score)
     for number in (1, 2, 3):
         assert made.retrain(number, number) == "promoted"
     return made
-
-
-def finished(version: str) -> Finished:
-    return Finished(
-        best_step=1,
-        validation_mse=0.5,
-        stop_reason="max_steps",
-        steps=1,
-        resumed=[],
-        parameters={"trainable": 1},
-        trained_in=version,
-        content={},
-        history="step\n1\n",
-    )
 
 
 def run(call: Callable[[], Any], number: int, when: str) -> tuple[int, list[str]]:
@@ -226,7 +210,7 @@ def test_a_rollback_that_dies_anywhere_skips_no_champion_when_it_is_run_again(pl
     for where in crashes(place, place.registry.rollback, when):
         pointer = json.loads((place.registry.root / "champion.json").read_text(encoding="utf-8"))["version"]
         assert run(place.registry.rollback, -1, when)[0] == 0, where
-        # Once the pointer says it, the rollback was done: the next one is another one.
+        # Once the pointer names it, the rollback was done: the next one is another one.
         expected = {v(3): v(2), v(2): v(1)}[pointer]
         assert assert_consistent(place, where) == expected, where
         rolled = [one.version for one in place.registry.journal().decisions[3:]]
@@ -235,7 +219,7 @@ def test_a_rollback_that_dies_anywhere_skips_no_champion_when_it_is_run_again(pl
 
 @pytest.mark.parametrize("when", WHEN)
 def test_a_pruning_that_dies_anywhere_is_completed_by_the_next(place: Place, when: str) -> None:
-    """Half a version, or a checkpoint folder that no journal line knows any more, would stay for ever."""
+    """An incomplete version, or a checkpoint folder that no journal line names any more, would stay forever."""
     for number in (4, 5, 6):
         place.retrain(number, number)
     place.keep = 2
@@ -248,7 +232,7 @@ def test_a_pruning_that_dies_anywhere_is_completed_by_the_next(place: Place, whe
         assert kept == {place.registry.model(version).config.training_id for version in (v(6), v(5))}, where
 
 
-def test_half_a_line_is_no_decision_and_blocks_nothing(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_incomplete_line_is_no_decision_and_blocks_nothing(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     """A full disk in the middle of the line: the decision was not committed."""
     journal = place.registry.root / "decisions.jsonl"
     committed, pointer = journal.read_bytes(), (place.registry.root / "champion.json").read_bytes()

@@ -1,7 +1,8 @@
-"""What a user can cause ends in three lines and status 1; a bug in our code keeps its traceback, in every layer."""
+"""User errors end in three lines and status 1; a bug in our code keeps its traceback, in every layer."""
 
 import errno
 import importlib
+import inspect
 import os
 import pkgutil
 import sys
@@ -32,29 +33,30 @@ SMALL = (
 LAYERS = [
     "parameters.root:contradictions",
     "series.validation:validate_series",
-    "series.windows:window_starts",
+    "series.prepare:fit",
+    "series.windows:build_window_index",
     "model.patches:cut_into_patches",
     "model.saved:find_damage",
     "evaluation.forecasting:calibrate",
     "evaluation.report:run_test",
     "training.preparation:training_facts",
     "training.loop:batch_order",
-    "retraining.registry:_champion",
-    "datasets.whole:_text_of",
+    "retraining.registry:_resolve_champion",
+    "datasets.files:_to_json",
     "datasets.handles:_git",
-    "pipelines.train.nodes:gather_inputs",
+    "pipelines.train.nodes:gather_settings",
     "versions:newer_than",
     "files:sync_folder",
-    "hooks:said_otherwise",
+    "hooks:find_overrides",
 ]
 
 
-def kedro_run(*words: str) -> Any:
+def kedro_run(*arguments: str) -> Any:
     """`kedro run` in this process."""
     bootstrap_project(ROOT)
     from timellm_pipeline.cli import cli
 
-    return CliRunner().invoke(cli, ["run", *words])
+    return CliRunner().invoke(cli, ["run", *arguments])
 
 
 @pytest.fixture
@@ -64,8 +66,8 @@ def csv(raw_series: pd.DataFrame, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", [TypeError, KeyError, ValueError, AttributeError, AssertionError, RuntimeError])
-def test_a_bug_is_no_mistake_of_the_user(kind: type[Exception]) -> None:
-    """Shown as three lines, a bug would be reported by nobody and found by nobody."""
+def test_a_bug_is_no_user_error(kind: type[Exception]) -> None:
+    """Shown as three lines, a bug would never be reported or found."""
     with pytest.raises(kind), diagnosed():
         raise kind("a bug")
 
@@ -74,11 +76,11 @@ def test_a_bug_is_no_mistake_of_the_user(kind: type[Exception]) -> None:
 def test_a_bug_in_any_layer_shows_its_traceback(
     place: str, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The net must not be a blanket over everything."""
+    """The error handling must not hide bugs."""
     module_name, name = place.split(":")
     root = tmp_path / "data"
     train = ["--params", f"data_root={root},raw_csv={csv},{SMALL}"]
-    if place.startswith(("versions", "retraining")):  # only a second run comes there
+    if place.startswith(("versions", "retraining")):  # only a second run gets there
         assert kedro_run(*train).exit_code == 0
     plant(monkeypatch, getattr(importlib.import_module(f"timellm_pipeline.{module_name}"), name), place)
     forecast = ["--pipeline", "forecast", "--params", f"data_root={root},raw_csv={csv}"]
@@ -91,11 +93,11 @@ def test_a_bug_in_any_layer_shows_its_traceback(
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, function: Any, place: str) -> None:
-    """Give a function a bug, wherever it has been imported to."""
-
-    def buggy(*args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f"a bug in {place}")
-
+    """Give a function a bug, wherever it has been imported to. The traceback names the function's own file."""
+    code = f"def buggy(*args, **kwargs): raise TypeError({f'a bug in {place}'!r})"
+    namespace: dict[str, Any] = {}
+    exec(compile(code, inspect.getsourcefile(inspect.unwrap(function)), "exec"), namespace)
+    buggy = namespace["buggy"]
     for module in pkgutil.walk_packages(timellm_pipeline.__path__, "timellm_pipeline."):
         if "dagster" not in module.name and "__main__" not in module.name:
             importlib.import_module(module.name)  # first: imported later, it would keep the bug
@@ -110,12 +112,12 @@ def plant(monkeypatch: pytest.MonkeyPatch, function: Any, place: str) -> None:
     ("code", "advice"),
     [
         (errno.ENOSPC, "free space"),
-        (errno.EROFS, "can be written"),
-        (errno.ENOTDIR, "in the way"),
+        (errno.EROFS, "writable folder"),
+        (errno.ENOTDIR, "blocks this path"),
         (errno.EIO, "drive"),
     ],
 )
-def test_what_the_disk_cannot_do_is_said_with_its_path(code: int, advice: str) -> None:
+def test_a_disk_error_is_reported_with_its_path(code: int, advice: str) -> None:
     """Also inside a data set, where Kedro wraps it."""
     try:
         try:
@@ -161,8 +163,8 @@ def test_a_bug_while_an_error_is_handled_is_not_hidden_by_it() -> None:
     ],
     ids=["yaml", "omegaconf", "memory"],
 )
-def test_configuration_and_memory_are_the_users(cause: Callable[[], Any]) -> None:
-    """By their class, wherever they come from."""
+def test_configuration_and_memory_errors_are_user_errors(cause: Callable[[], Any]) -> None:
+    """By their class, wherever they are raised."""
     with pytest.raises(EnvironmentalError) as caught, diagnosed():
         cause()
     assert isinstance(caught.value.__cause__, yaml.YAMLError | OmegaConfBaseException | MemoryError)

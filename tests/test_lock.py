@@ -24,7 +24,7 @@ def test_the_lock_has_the_tested_versions_each_with_hashes() -> None:
         assert "--hash=sha256:" in block, block.splitlines()[0]
 
 
-def test_what_the_lock_leaves_out_is_said() -> None:
+def test_what_the_lock_excludes_is_documented() -> None:
     """A gap that nobody names is taken for cover."""
     page = (ROOT / "docs/security.md").read_text(encoding="utf-8")
     assert not {name for name in versions(LOCK) if re.fullmatch(r"torch|triton|nvidia-.*|cuda-.*", name)}

@@ -1,5 +1,6 @@
 """Versions are published in one step, never deleted while they are in use, and never older than the newest."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from timellm_pipeline import files
 from timellm_pipeline.errors import StorageError
 from timellm_pipeline.versions import Mark, Versions, newer_than
 
@@ -58,7 +60,7 @@ def test_what_another_process_uses_stays_until_it_ends_however_it_ends(versions:
     assert [path.name for path in (versions.folder / ".in-use").iterdir()] == ["lock"]
 
 
-def test_what_this_process_has_just_written_stays_beside_versions_of_the_future(tmp_path: Path) -> None:
+def test_what_this_process_has_just_written_is_kept_with_versions_of_the_future(tmp_path: Path) -> None:
     """With the clock set back, each save deleted itself."""
     versions = Versions(tmp_path / "facts.json")
     for number in range(1, 6):
@@ -82,7 +84,7 @@ def test_a_version_is_never_older_than_the_newest(wanted: str) -> None:
 def test_a_version_name_that_nothing_can_follow_is_an_error() -> None:
     """A folder made by hand may be named so."""
     for newest in ("2026-13-45T00.00.00.000Z", "9999-12-31T23.59.59.999Z"):
-        with pytest.raises(StorageError, match="no version can be named after"):
+        with pytest.raises(StorageError, match="no version name can follow"):
             newer_than(newest, day(1))
 
 
@@ -124,7 +126,7 @@ def test_a_version_that_was_moved_away_and_linked_back_keeps_its_content(tmp_pat
 
 def test_a_version_is_never_written_over(versions: Versions) -> None:
     """Two runs of one name would mix their results."""
-    with pytest.raises(StorageError, match="there is a version"):
+    with pytest.raises(StorageError, match="version"):
         publish(versions, 5)
 
 
@@ -138,3 +140,35 @@ def test_a_failed_write_leaves_nothing(versions: Versions) -> None:
     with pytest.raises(OSError, match="No space"):
         versions.publish(day(9), fail)
     assert sorted(path.name for path in versions.folder.iterdir()) == [".in-use", *map(day, range(1, 6))]
+
+
+def test_a_drive_that_cannot_rename_folders_gets_complete_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints could be kept on such a drive, and no result could."""
+    original = Path.replace
+
+    def refuse_folders(path: Path, target: Path) -> Path:
+        if path.is_dir():
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        return original(path, target)
+
+    def write_folder(path: Path) -> None:
+        path.mkdir()
+        for name in ("a.txt", "config.json", "z.txt"):
+            (path / name).write_text(name, encoding="utf-8")
+
+    copied: list[str] = []
+    original_copy = files._copy
+    monkeypatch.setattr(Path, "replace", refuse_folders)
+    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(
+        files, "_copy", lambda source, target: (copied.append(source.name), original_copy(source, target))
+    )
+    text, folder = Versions(tmp_path / "facts.json"), Versions(tmp_path / "model")
+    text.publish(day(1), lambda path: path.write_text("1", encoding="utf-8") and None)
+    folder.publish(day(1), write_folder, "config.json")
+    assert text.place(day(1)).read_text(encoding="utf-8") == "1" and text.names() == [day(1)]
+    assert sorted(path.name for path in folder.place(day(1)).iterdir()) == ["a.txt", "config.json", "z.txt"]
+    assert copied[-1] == "config.json", "a folder without it is not valid"
+    assert not list(tmp_path.rglob(".partial-*"))

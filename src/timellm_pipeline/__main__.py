@@ -1,16 +1,32 @@
-"""`python -m timellm_pipeline` and `timellm`: as `kedro run`, also outside the project's folder; and `watch`."""
+"""Entry point of `python -m timellm_pipeline` and `timellm`: runs a pipeline like `kedro run`, or runs `watch`.
 
+It also works outside the project's folder. `watch` does not need Kedro. Every other command needs the extra `[kedro]`
+and raises an error when it is missing.
+"""
+
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
 
+from timellm_pipeline.errors import EnvironmentalError
+
 
 def main(*args: Any, **kwargs: Any) -> Any:
-    """Run a pipeline, or watch a training."""
+    """Run a pipeline, or watch a training run. Raises EnvironmentalError when Kedro is not installed."""
     if not args and sys.argv[1:2] == ["watch"]:
         from timellm_pipeline.watch import watch
 
         watch(sys.argv[2:], prog_name="timellm watch")
+    if importlib.util.find_spec("kedro") is None:
+        from timellm_pipeline.console import three_lines
+
+        with three_lines():
+            raise EnvironmentalError(
+                "Kedro is not installed, and running a pipeline requires it",
+                where=f"the Python environment {sys.prefix}",
+                do='pip install "timellm_pipeline[kedro]"',
+            )
     from kedro.framework.cli.utils import find_run_command
     from kedro.framework.project import configure_project
 

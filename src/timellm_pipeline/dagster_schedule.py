@@ -1,9 +1,9 @@
 """Scheduled retraining with Dagster (the extra `[orchestration]`): one op runs one Kedro session.
 
-    make dagster            # http://127.0.0.1:3000, on the loopback, telemetry off, one run at a time
+    make dagster            # http://127.0.0.1:3000, loopback only, telemetry off, one run at a time
 
-Set by environment variables: TIMELLM_CRON (default `0 3 * * 1`, Mondays at three), TIMELLM_TIMEZONE (UTC), TIMELLM_ENV
-(a Kedro environment), TIMELLM_PARAMS (JSON, as `--params` would set them), TIMELLM_PROJECT (the project's folder).
+Environment variables: TIMELLM_CRON (default `0 3 * * 1`, Mondays at 03:00), TIMELLM_TIMEZONE (default UTC), TIMELLM_ENV
+(a Kedro environment), TIMELLM_PARAMS (JSON, the parameters of `--params`), TIMELLM_PROJECT (the project's folder).
 """
 
 import hashlib
@@ -21,16 +21,16 @@ PROJECT = Path(os.environ.get("TIMELLM_PROJECT", Path.cwd()))
 
 
 class RetrainConfig(dg.Config):
-    """What a run is started with."""
+    """Configuration of a run: the Kedro environment and the runtime parameters."""
 
     env: str = os.environ.get("TIMELLM_ENV", "base")
     params: dict[str, Any] = json.loads(os.environ.get("TIMELLM_PARAMS", "{}"))
 
 
-# A retry is the same command again: it goes on from the newest checkpoint.
+# A retry runs the same command again: it resumes from the newest checkpoint.
 @dg.op(retry_policy=dg.RetryPolicy(max_retries=2, delay=30))
 def retrain(context: dg.OpExecutionContext, config: RetrainConfig) -> dg.Output[str]:
-    """`kedro run --pipeline retrain`; a refusal is a decision, not a failure."""
+    """Run `kedro run --pipeline retrain`. A refused candidate is a decision, not a failure."""
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 
@@ -42,22 +42,22 @@ def retrain(context: dg.OpExecutionContext, config: RetrainConfig) -> dg.Output[
         try:
             session.run(pipeline_names=["retrain"])
         except Exception as error:
-            mistake = diagnose(error)
-            if mistake is None:
+            user_error = diagnose(error)
+            if user_error is None:
                 raise
-            if mistake.status != 3:
-                raise dg.Failure("\n".join(mistake.lines())) from error
-            context.log.warning("%s", mistake)
+            if user_error.status != 3:
+                raise dg.Failure("\n".join(user_error.lines())) from error
+            context.log.warning("%s", user_error)
     report = catalog["retrain_report"].load()
     return dg.Output(report["decision"], metadata=report_metadata(report))
 
 
 def report_metadata(report: dict[str, Any]) -> dict[str, Any]:
-    """What the run's page shows: the decision, the errors, the gates as a table."""
+    """Metadata for the page of the run: the decision, the test MSE of each model, the gates as a table."""
     marks = {True: "passed", False: "**refused**", None: "-"}
     rows = [
-        f"| {marks[of['passed']]} | " + " | ".join(_cell(of[key]) for key in ("gate", "found", "limit")) + " |"
-        for of in report["gates"]
+        f"| {marks[gate['passed']]} | " + " | ".join(_cell(gate[key]) for key in ("gate", "found", "limit")) + " |"
+        for gate in report["gates"]
     ]
     test = ((report["candidate"] or {}).get("test") or {}).items()
     return {
@@ -65,19 +65,19 @@ def report_metadata(report: dict[str, Any]) -> dict[str, Any]:
         "reason": report["reason"],
         "newest row": report["newest_row"],
         "steps run": report["steps_run"],
-        **{f"test MSE {name}": float(of["mse"]) for name, of in test},
+        **{f"test MSE {name}": float(errors["mse"]) for name, errors in test},
         "gates": dg.MetadataValue.md("\n".join(["| | gate | found | limit |", "|---|---|---|---|", *rows])),
     }
 
 
 def _cell(text: object) -> str:
-    """Text for a cell of a Markdown table: a channel's name cannot add a cell, a link or HTML."""
+    """Text escaped for a cell of a Markdown table: a channel's name cannot add a cell, a link or HTML."""
     return re.sub(r"([\\`*_\[\]|<>])", r"\\\1", escape(text))
 
 
 @dg.job(tags={"device": "gpu"})
 def retraining() -> None:
-    """Newest data to a promotion or a refusal."""
+    """Train a candidate on the newest data, and promote or refuse it."""
     retrain()
 
 
@@ -91,10 +91,10 @@ weekly = dg.ScheduleDefinition(
 
 @dg.sensor(job=retraining, minimum_interval_seconds=60)
 def new_file(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """A run when the raw file's content is new. Off until it is switched on: the schedule is the usual way."""
+    """Request a run when the content of the raw file changes. Off by default: the schedule is the usual trigger."""
     path = Path(json.loads(os.environ.get("TIMELLM_PARAMS", "{}")).get("raw_csv", PROJECT / "data/01_raw/series.csv"))
     if not path.is_file():
-        return dg.SensorResult(skip_reason=f"{path} is not there")
+        return dg.SensorResult(skip_reason=f"{path} does not exist")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest == context.cursor:
         return dg.SensorResult(skip_reason="the file has not changed")

@@ -1,8 +1,8 @@
-"""What a disk, the memory, the configuration or the command line can cause, as a `UserError`.
+"""Convert errors of the disk, the memory, the configuration or the command line into a `UserError`.
 
-A bug in our code must keep its traceback, so nothing is caught wholesale. An error counts as the user's in two cases:
-its class says so (an OSError, a YAML error, an out-of-memory error), or it was raised inside Kedro or OmegaConf
-while none of our modules but the entry points was running.
+A bug in our code must keep its traceback, so not every exception is converted. The user can fix an error in two cases:
+its class shows it (an OSError, a YAML error, an out-of-memory error), or it was raised inside Kedro or OmegaConf
+while none of our modules except the entry points was running.
 """
 
 import errno
@@ -13,35 +13,35 @@ from contextlib import contextmanager
 from timellm_pipeline.errors import EnvironmentalError, UserError, find_user_error
 
 PACKAGE = __name__.partition(".")[0]
-ENTRY_POINTS = {"cli.py", "__main__.py", "watch.py", "dagster_schedule.py", "diagnosis.py"}
+ENTRY_POINTS = {"cli.py", "console.py", "__main__.py", "watch.py", "dagster_schedule.py", "diagnosis.py"}
 CONFIGURATION = ("yaml", "omegaconf", "antlr4", "kedro", "click", "tomllib", "toml", "dynaconf")
 DAMAGED = {"safetensors.SafetensorError", "_pickle.UnpicklingError", "zipfile.BadZipFile", "tarfile.ReadError"}
 MEMORY = ("torch.OutOfMemoryError", "torch.cuda.OutOfMemoryError", "numpy._core._exceptions._ArrayMemoryError")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP}
-LOG = "logs/timellm.log of the project has the traceback"
+LOG = "the traceback is in logs/timellm.log of the project"
 
 
 def diagnose(error: BaseException) -> UserError | None:
-    """The error in three lines, or None for a bug in our code."""
+    """The `UserError` for an error, or None for a bug in our code."""
     known = find_user_error(error)
     if known is not None:
         return known
-    while error.__cause__ is not None and type(error).__name__ == "DatasetError":  # wraps what a dataset raises
+    while error.__cause__ is not None and type(error).__name__ == "DatasetError":  # wraps the dataset's error
         error = error.__cause__
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
     if isinstance(error, OSError):
-        return _of_the_system(error)
+        return _system_error(error)
     if isinstance(error, MemoryError) or kind in MEMORY:
         return EnvironmentalError(
             f"out of memory: {_first_line(error)}",
-            where=_our_place(error),
-            do="give a smaller file, fewer channels or a smaller batch_size, or use a machine with more memory",
+            where=_location(error),
+            do="use a smaller file, fewer channels or a smaller batch_size, or a machine with more memory",
         )
     if kind in DAMAGED:
         return EnvironmentalError(
-            f"a file is damaged: {_first_line(error)}", where=_our_place(error), do=f"restore the file; {LOG}"
+            f"a file is damaged: {_first_line(error)}", where=_location(error), do=f"restore the file; {LOG}"
         )
     if kind.partition(".")[0] in CONFIGURATION or _raised_by_configuration(error):
         return EnvironmentalError(
@@ -54,7 +54,7 @@ def diagnose(error: BaseException) -> UserError | None:
 
 @contextmanager
 def diagnosed() -> Iterator[None]:
-    """Raise what a user can fix as a `UserError`, also in a notebook. Bugs pass unchanged."""
+    """Raise an error that a user can fix as a `UserError`, also in a notebook. Bugs pass unchanged."""
     try:
         yield
     except UserError:
@@ -66,47 +66,49 @@ def diagnosed() -> Iterator[None]:
         raise known from error
 
 
-def _of_the_system(error: OSError) -> EnvironmentalError:
-    place = " -> ".join(str(name) for name in (error.filename, error.filename2) if name) or _our_place(error)
+def _system_error(error: OSError) -> EnvironmentalError:
+    place = " -> ".join(str(name) for name in (error.filename, error.filename2) if name) or _location(error)
     if error.errno in FULL:
-        do = "free space on that drive, then run the same command again: what is complete stays"
+        do = "free space on that drive, then run the same command again: complete results are kept"
     elif error.errno in REFUSED:
-        do = "choose a folder that can be written (--params data_root=PATH), or change its permissions"
+        do = "choose a writable folder (--params data_root=PATH), or change its permissions"
     elif error.errno in IN_THE_WAY:
-        do = "a file or folder is in the way: move it, or choose another folder (--params data_root=PATH)"
+        do = "a file or folder blocks this path: move it, or choose another folder (--params data_root=PATH)"
     else:
-        do = f"check that the path and its drive are there, then run the same command again; {LOG}"
+        do = f"check that the path exists and its drive is mounted, then run the same command again; {LOG}"
     return EnvironmentalError(f"{error.strerror or _first_line(error)}", where=place, do=do)
 
 
 def _raised_by_configuration(error: BaseException) -> bool:
-    """Whether Kedro or OmegaConf raised this on their own, from what they were given.
+    """Whether Kedro or OmegaConf raised this error because of their input, not because of our code.
 
-    `kedro/config` and `kedro/framework` read configuration and the command line, whoever calls them.
+    `kedro/config` and `kedro/framework` read configuration and the command line, whichever module calls them.
     """
     files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
     packages = [(_package(file), file) for file in files]
-    ours = [file for package, file in packages if package == PACKAGE and file.rpartition("/")[2] not in ENTRY_POINTS]
-    theirs = [number for number, (package, _) in enumerate(packages) if package in CONFIGURATION]
-    if not theirs:
+    own_files = [
+        file for package, file in packages if package == PACKAGE and file.rpartition("/")[2] not in ENTRY_POINTS
+    ]
+    configuration_frames = [number for number, (package, _) in enumerate(packages) if package in CONFIGURATION]
+    if not configuration_frames:
         return False
-    if not ours:
+    if not own_files:
         return True
-    last_of_ours = max(number for number, (_, file) in enumerate(packages) if file in ours)
-    reader = any("/kedro/config/" in file for file in files[last_of_ours + 1 :])
-    return reader or any(package == "omegaconf" for package, _ in packages[last_of_ours + 1 :])
+    last_own_frame = max(number for number, (_, file) in enumerate(packages) if file in own_files)
+    read_by_kedro = any("/kedro/config/" in file for file in files[last_own_frame + 1 :])
+    return read_by_kedro or any(package == "omegaconf" for package, _ in packages[last_own_frame + 1 :])
 
 
 def _package(file: str) -> str:
-    """Top-level package of a source file."""
+    """Top-level package of a source file, or an empty string."""
     for root in ("/site-packages/", "/src/"):
         if root in file:
             return file.rpartition(root)[2].partition("/")[0].removesuffix(".py")
     return PACKAGE if f"/{PACKAGE}/" in file else ""
 
 
-def _our_place(error: BaseException) -> str:
-    """The function of ours in which it happened."""
+def _location(error: BaseException) -> str:
+    """The innermost function of this package that was running, or the command."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _package(frame.filename) == PACKAGE]
     return f"while `{frames[-1].name}` was running" if frames else "the command"
 
@@ -117,7 +119,7 @@ def _advice(error: BaseException) -> str:
         return "correct the YAML; in --params, quote a value that starts with a special character: 'name=\"@x\"'"
     if "pipeline" in text and "name" in text:
         return "run `kedro registry list` for the names of the pipelines"
-    return f"correct what it names; {LOG}"
+    return f"correct the value that the message names; {LOG}"
 
 
 def _first_line(error: BaseException) -> str:

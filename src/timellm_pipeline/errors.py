@@ -1,25 +1,25 @@
-"""Errors for people: what is wrong, where, and what to do about it.
+"""Error classes. Each message has three parts: what is wrong, where, and what to do.
 
-Everything that a user can fix is raised as a `UserError`. The command line prints its three lines and exits with
-status 1; the traceback goes to the log file. A bug in our code stays an ordinary exception with its traceback.
-`diagnosis.py` turns what the disk, the environment or Kedro raise into a `UserError`.
+Every error that a user can fix is raised as a `UserError`. The command line prints its three lines and exits with
+status 1; the traceback goes to the log file. A bug in our code remains an ordinary exception with its traceback.
+`diagnosis.py` converts errors raised by the disk, the environment or Kedro into a `UserError`.
 """
 
 from unicodedata import category
 
-JOINERS = "\u200c\u200d"  # scripts such as Persian, and emoji, are written with them
+JOINERS = "\u200c\u200d"  # zero-width joiners: emoji and scripts such as Persian need them
 
 
 class UserError(Exception):
-    """Something the user can fix.
+    """An error that the user can fix.
 
     Args:
-        what: the fact, with the value that was found.
-        where: the place: file, row and column, or parameter.
-        do: the next thing to do, as a command or a value where there is one.
+        what: the problem, with the value that was found.
+        where: the location: file, row and column, or parameter.
+        do: the next action, as a command or a value where possible.
     """
 
-    status = 1  # of the command that ends with it
+    status = 1  # exit status of the command
 
     def __init__(self, what: str, *, where: str, do: str) -> None:
         super().__init__(what, where, do)
@@ -29,13 +29,13 @@ class UserError(Exception):
         return "\n".join(self.lines())
 
     def lines(self) -> tuple[str, str, str]:
-        """Exactly three lines: names and values from files cannot add a line or a terminal code."""
+        """The message as exactly three lines: names and values from files cannot add a line or a terminal code."""
         what, where, do = (escape(part) for part in (self.what, self.where, self.do))
         return what, f"  where: {where}", f"  do:    {do}"
 
 
 class EnvironmentalError(UserError):
-    """The disk, the memory, the configuration or the command line cannot do what is asked of it."""
+    """The disk, the memory, the configuration or the command line does not allow the operation."""
 
 
 class StorageError(UserError):
@@ -47,23 +47,23 @@ class ParameterError(UserError):
 
 
 class SeriesError(UserError):
-    """The raw series cannot be used as it is."""
+    """The raw series cannot be used without changes."""
 
 
 class BackboneError(UserError):
-    """The backbone is missing, incomplete, or cannot do what is asked of it."""
+    """The backbone is missing or incomplete, or does not support the operation."""
 
 
 class PromptError(UserError):
-    """The prompt cannot be made, or does not fit the backbone."""
+    """The prompt cannot be built, or does not fit the backbone."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint cannot be written, read or trusted."""
+    """A checkpoint cannot be written or read, or fails verification."""
 
 
 class ModelError(UserError):
-    """A saved model is damaged, foreign, or does not fit the data beside it."""
+    """A saved model is damaged, was not written by this package, or does not match its data."""
 
 
 class TrainingError(UserError):
@@ -71,13 +71,13 @@ class TrainingError(UserError):
 
 
 class RefusedError(UserError):
-    """A candidate did not pass its gates. The run itself went well: the command ends with status 3."""
+    """A candidate failed a gate. The run itself succeeded: the command exits with status 3."""
 
     status = 3
 
 
 def find_user_error(error: BaseException | None) -> UserError | None:
-    """The first `UserError` in a chain of causes: Kedro wraps what a dataset raises into its own error."""
+    """The first `UserError` in a chain of causes, or None. Kedro wraps an error of a dataset in its own error."""
     while error is not None:
         if isinstance(error, UserError):
             return error
@@ -88,12 +88,14 @@ def find_user_error(error: BaseException | None) -> UserError | None:
 def escape(text: object) -> str:
     """Text as one line that is safe to print: control, format and line-separator characters become `\\x1b`, `\\n`."""
     return "".join(
-        one if one.isprintable() or one in JOINERS or category(one) == "Zs" else one.encode("unicode_escape").decode()
-        for one in str(text)
+        char
+        if char.isprintable() or char in JOINERS or category(char) == "Zs"
+        else char.encode("unicode_escape").decode()
+        for char in str(text)
     )
 
 
-def shown(text: object, most: int = 80) -> str:
-    """A column name or cell of a file as one line that is safe to print, cut at `most` characters."""
-    line = escape(str(text)[: most + 1])
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+def shown(text: object, max_length: int = 80) -> str:
+    """A column name or cell of a file as one line that is safe to print, cut at `max_length` characters."""
+    line = escape(str(text)[: max_length + 1])
+    return line if len(line) <= max_length else f"{line[: max_length - 1]}…"

@@ -1,4 +1,4 @@
-"""Log lines that nothing from a file can forge: control characters in names and values are shown escaped."""
+"""Safe log records: control characters in names and values are escaped, so that no file can forge a log line."""
 
 import logging
 
@@ -6,16 +6,16 @@ from timellm_pipeline.errors import escape
 
 
 class EscapeFilter(logging.Filter):
-    """Keeps line breaks (tables have them) and escapes every other control character of a record's message."""
+    """Escapes every control character of a record's message except line breaks, which tables contain."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the message; every record passes."""
+        """Escape the message of the record in place. Returns True: no record is dropped."""
         record.msg, record.args = "\n".join(map(escape, record.getMessage().split("\n"))), None
         return True
 
 
 def escape_in_all_handlers() -> None:
-    """Add the filter to the root logger's handlers, once each."""
+    """Add an `EscapeFilter` to each handler of the root logger that does not have one."""
     for handler in logging.getLogger().handlers:
-        if not any(isinstance(one, EscapeFilter) for one in handler.filters):
+        if not any(isinstance(existing, EscapeFilter) for existing in handler.filters):
             handler.addFilter(EscapeFilter())

@@ -1,7 +1,7 @@
-"""Every pipeline by name.
+"""All pipelines by name.
 
-The imports are explicit: with `--pipeline train` Kedro's `find_pipelines` imports that one package alone, and a
-pipeline put together from several would fail.
+The imports are explicit: with `--pipeline train` Kedro's `find_pipelines` imports only that package, and a pipeline
+that combines several packages would fail.
 """
 
 from kedro.pipeline import Pipeline
@@ -16,26 +16,26 @@ from timellm_pipeline.pipelines.train.pipeline import (
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Pipelines by the name that `kedro run --pipeline` takes.
+    """All pipelines by the name that `kedro run --pipeline` takes.
 
-    `data`: raw CSV to run plan. `train`, which is `__default__`: raw CSV to evaluation. `publish`: a checkpoint becomes
-    a model. `evaluate`, `forecast`, `prototypes`: of a trained model. `explain`: what a training will do.
-    `import_upstream`: a checkpoint of the published code becomes a model. `retrain`: newest data to a promotion or a
-    refusal; `rollback`: the champion before.
+    `data`: raw CSV to run plan. `train`, which is also `__default__`: raw CSV to evaluation. `publish`: saves a
+    checkpoint as a model. `evaluate`, `forecast`, `prototypes`: use a trained model. `explain`: describes a training
+    before it runs. `import_upstream`: saves a checkpoint of the published code as a model. `retrain`: trains a
+    candidate on the newest data and promotes or refuses it. `rollback`: restores the previous champion.
     """
-    made = data.create_pipeline()
-    as_trained = create_settings_pipeline() + data.create_pipeline(settings="model_")
-    whole = made + train.create_pipeline() + evaluate.create_pipeline() + create_record_pipeline()
+    data_pipeline = data.create_pipeline()
+    model_data = create_settings_pipeline() + data.create_model_pipeline()
+    full_training = data_pipeline + train.create_pipeline() + evaluate.create_pipeline() + create_record_pipeline()
     return {
-        "data": made,
-        "explain": made + explain.create_pipeline(),
-        "train": whole,
-        "publish": made + create_publish_pipeline(),
-        "import_upstream": made + create_import_pipeline(),
-        "evaluate": as_trained + evaluate.create_pipeline(),
-        "forecast": create_settings_pipeline() + forecast.create_pipeline(),
-        "prototypes": as_trained + create_prototypes_pipeline(),
-        "retrain": made + retrain.create_pipeline(),
+        "data": data_pipeline,
+        "explain": data_pipeline + explain.create_pipeline(),
+        "train": full_training,
+        "publish": data_pipeline + create_publish_pipeline(),
+        "import_upstream": data_pipeline + create_import_pipeline(),
+        "evaluate": model_data + evaluate.create_pipeline(),
+        "forecast": forecast.create_pipeline(),
+        "prototypes": model_data + create_prototypes_pipeline(),
+        "retrain": data_pipeline + retrain.create_pipeline(),
         "rollback": retrain.create_rollback_pipeline(),
-        "__default__": whole,
+        "__default__": full_training,
     }

@@ -1,26 +1,38 @@
-"""Kedro's settings of the project."""
+"""Kedro settings of the project."""
 
 import warnings
 
+from timellm_pipeline import telemetry
 from timellm_pipeline.hooks import (
+    CheckParametersHook,
     ExitStatusHook,
-    LogFile,
+    LogFileHook,
     MonotoneVersionHook,
-    OneProcess,
-    ParametersFirst,
+    SingleProcessHook,
+    SkippedNodesHook,
     UseChampionHook,
+    UseTrainingFileHook,
 )
 
 # Kedro calls the hooks of one event last in, first out.
-HOOKS = (LogFile(), OneProcess(), ParametersFirst(), MonotoneVersionHook(), UseChampionHook(), ExitStatusHook())
+HOOKS = (
+    LogFileHook(),
+    SingleProcessHook(),
+    CheckParametersHook(),
+    MonotoneVersionHook(),
+    UseTrainingFileHook(),
+    UseChampionHook(),
+    SkippedNodesHook(),
+    ExitStatusHook(),
+)
 
-# Nothing is sent anywhere; the file .telemetry says the same to the command line's own hook.
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
+telemetry.switch_off()
+DISABLE_HOOKS_FOR_PLUGINS = telemetry.PLUGINS
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
-    # Kedro's default would drop a group's other keys as soon as one of them is set by an environment or --params.
+    # With Kedro's default, an environment or --params that sets one key of a group would drop its other keys.
     "merge_strategy": {"parameters": "soft", "catalog": "soft", "globals": "soft"},
 }
 

@@ -1,4 +1,4 @@
-"""What is written for a GPU runs on a CPU, with a tiny backbone."""
+"""The GPU check runs on a CPU with a tiny backbone."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from conftest import ROOT
 
 @pytest.mark.long
 def test_the_gpu_check_runs_dry() -> None:
-    """A script that is first run where every minute is paid for fails there."""
+    """A script that is never run without a GPU would first fail on a rented one."""
     command = [sys.executable, "benchmarks/gpu_check.py", "--dry-run", "--rounds", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import ROOT
-from timellm_pipeline.parameters import EvaluationParams, SplitParams, TrainingParams, WindowParams
-from timellm_pipeline.series.borders import ROWS_A_MONTH, split_borders
-from timellm_pipeline.series.plan import RunPlan, plan_run
-from timellm_pipeline.series.windows import build_window_index, used_channels
+from conftest import ROOT, plan_rows
+from timellm_pipeline.parameters import SplitParams, TrainingParams, WindowParams, parse_parameters
+from timellm_pipeline.series.borders import ROWS_A_MONTH
+from timellm_pipeline.series.plan import RunPlan
 
 README, ZH = ROOT / "README.md", ROOT / "docs" / "zh"
 QUESTIONS = (ZH / "questions.md").read_text(encoding="utf-8")
@@ -34,15 +33,11 @@ def plan_of(rows: tuple[int, SplitParams], features: str = "M", **changed: int) 
     num_rows, split = rows
     named: dict[str, Any] = {"seq_len": 256, "pred_len": 96, "patch_len": 16, "stride": 8, "batch_size": 2}
     named |= {"save_steps": 1_000, "max_epochs": 2, "features": features, **changed}
-    window, training = (
-        kind(**{name: value for name, value in named.items() if name in kind.model_fields})
-        for kind in (WindowParams, TrainingParams)
-    )
-    evaluation = EvaluationParams()
-    borders = split_borders(num_rows, split, window)
-    channels = used_channels(CHANNELS, window)
-    counts = build_window_index(channels, borders, window, evaluation, "id")["split"].value_counts().to_dict()
-    return plan_run(counts, len(channels), borders, window, training, evaluation, "id")
+    groups = {
+        group: {name: value for name, value in named.items() if name in kind.model_fields}
+        for group, kind in (("window", WindowParams), ("training", TrainingParams))
+    }
+    return plan_rows(num_rows, CHANNELS, parse_parameters({"split": split.model_dump(), **groups}))
 
 
 def blocks_of(text: str) -> list[str]:
@@ -92,6 +87,12 @@ def test_the_other_numbers_are_what_the_plan_says() -> None:
         8: [f"{plan.windows_per_channel:,} × {plan.num_channels} = {plan.train_windows:,}"],
         9: [f"{plan.train_windows:,} 个窗口的一个新排列，每 {plan.batch_size} 个一批"],
     }
+    llama = yaml.safe_load((ROOT / "conf/etth1_llama3/parameters.yml").read_text(encoding="utf-8"))["training"]
+    base = yaml.safe_load((ROOT / "conf/base/parameters.yml").read_text(encoding="utf-8"))["training"]
+    patience = llama.get("patience", base["patience"])
+    every = llama["validate_steps"]
+    promised[2] += [f"每 {every:,} 步", f"是 {patience}，所以 {patience * every:,} 步"]
+    promised[10] = [f"每步 {plan.patches_per_step} 个 patch"]
     promised[2] += [f"每轮更新 {plan_of(ETTH1, accumulate=4).updates_per_epoch:,} 次"]
     promised[5] += [f"从 {plan.train_windows:,} 变成 {thinner.train_windows:,} 个，每轮 {thinner.steps_per_epoch:,} 步"]
     promised[7] += [f"最后 {plan.num_rows - 20 * month:,} 行", f"{own.num_rows:,} × 0.7 → {own.train_rows:,}"]

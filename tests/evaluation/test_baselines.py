@@ -1,11 +1,13 @@
-"""The baselines do what their names say: a weak rival would make any model look strong."""
+"""The baselines do what their names promise: a weak baseline would make any model seem strong."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from timellm_pipeline.evaluation import baselines
 from timellm_pipeline.evaluation.baselines import PENALTIES, LinearForecast, fit_linear, naive, score, seasonal_naive
-from timellm_pipeline.series.windows import Windows
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.windows import Segments, Windows
 
 X = np.array([[1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 9.0, 8.0, 7.0, 6.0]])
 
@@ -13,20 +15,16 @@ X = np.array([[1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 9.0, 8.0, 7.0, 6.0]])
 def make_windows(values: np.ndarray, seq_len: int, pred_len: int, first: int = 0, last: int | None = None) -> Windows:
     """Every window of these channels [channels, rows], between two rows."""
     end = values.shape[1] if last is None else last
-    starts = np.arange(first, end - seq_len - pred_len + 1, dtype=np.int32)
-    num_channels = len(values)
-    return Windows(
-        values=values.astype(np.float32),
-        channel=np.repeat(np.arange(num_channels, dtype=np.int16), len(starts)),
-        start=np.tile(starts, num_channels),
-        names=tuple(f"channel {number}" for number in range(num_channels)),
-        seq_len=seq_len,
-        pred_len=pred_len,
-    )
+    columns = {f"channel {number}": row.astype(np.float32) for number, row in enumerate(values)}
+    panel = Panel.from_columns(columns, start=pd.Timestamp("2020-01-01"), frequency="h")
+    ones = np.ones(len(values), dtype=np.int64)
+    count = end - first - seq_len - pred_len + 1
+    segments = Segments(np.arange(len(values)), first * ones, count * ones, ones)
+    return Windows(panel, segments, seq_len, pred_len)
 
 
 def test_naive_repeats_the_last_value() -> None:
-    """Without it the simplest rival could repeat the first value, or the mean."""
+    """Without it the simplest baseline could repeat the first value, or the mean."""
     assert naive(X, 3).tolist() == [[5, 5, 5], [6, 6, 6]]
 
 
@@ -35,12 +33,12 @@ def test_naive_repeats_the_last_value() -> None:
     [
         (2, 5, [[4, 5, 4, 5, 4], [7, 6, 7, 6, 7]]),  # a horizon longer than a season starts it again
         (3, 2, [[3, 4], [8, 7]]),  # a horizon shorter than a season: its first part
-        (5, 6, [[1, 2, 3, 4, 5, 1], [0, 9, 8, 7, 6, 0]]),  # the whole window is one season
+        (5, 6, [[1, 2, 3, 4, 5, 1], [0, 9, 8, 7, 6, 0]]),  # the complete window is one season
         (1, 2, [[5, 5], [6, 6]]),
     ],
 )
 def test_seasonal_naive_repeats_the_last_season(season: int, pred_len: int, expected: list[list[int]]) -> None:
-    """Without it the rival could be a step out of phase, which on a daily cycle looks like a bad forecast."""
+    """Without it the baseline could be a step out of phase, which on a daily cycle is a bad forecast."""
     assert seasonal_naive(X, pred_len, season).tolist() == expected
 
 
@@ -70,7 +68,7 @@ def test_ridge_recovers_a_known_linear_process() -> None:
     forecast = fit_linear(train, validation)
     weights = forecast(np.eye(4)) - forecast(np.zeros((1, 4)))
     np.testing.assert_allclose(weights[:, 0], [0, 0, -0.5, 1.5], atol=0.06)
-    assert score(forecast, validation).mse == pytest.approx(1, rel=0.08)  # the noise that nobody can forecast
+    assert score(forecast, validation).mse == pytest.approx(1, rel=0.08)  # the noise, which no model can forecast
     assert score(lambda x: naive(x, 1), validation).mse > 1.2
 
 
@@ -112,20 +110,20 @@ def test_score_counts_every_window_once_whatever_the_chunk(monkeypatch: pytest.M
     """Without it the last, shorter chunk of windows would be dropped or counted twice."""
     values = np.random.default_rng(4).standard_normal((3, 100))
     windows = make_windows(values, 10, 5)
-    whole = score(lambda x: naive(x, 5), windows)
+    complete = score(lambda x: naive(x, 5), windows)
     x, y = windows.gather(np.arange(len(windows)))
-    assert whole.windows.tolist() == [86, 86, 86]
-    assert whole.mse == pytest.approx(((x[:, -1:].astype(np.float64) - y) ** 2).mean(), rel=1e-6)
+    assert complete.windows.tolist() == [86, 86, 86]
+    assert complete.mse == pytest.approx(((x[:, -1:].astype(np.float64) - y) ** 2).mean(), rel=1e-6)
     monkeypatch.setattr(baselines, "CHUNK", 7)
     chunked = score(lambda x: naive(x, 5), windows)
-    np.testing.assert_allclose(chunked.squared, whole.squared, rtol=1e-12)
-    assert chunked.windows.tolist() == whole.windows.tolist()
+    np.testing.assert_allclose(chunked.squared, complete.squared, rtol=1e-12)
+    assert chunked.windows.tolist() == complete.windows.tolist()
 
 
 def test_ridge_learns_from_every_window_whatever_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it only the last 4,096 of ETTh1's 56,231 training windows might count."""
     values = np.random.default_rng(5).standard_normal((2, 300)).cumsum(axis=1)
     train, validation = make_windows(values, 8, 3, last=200), make_windows(values, 8, 3, first=200)
-    whole = fit_linear(train, validation)
+    complete = fit_linear(train, validation)
     monkeypatch.setattr(baselines, "CHUNK", 7)
-    np.testing.assert_allclose(fit_linear(train, validation).matrix, whole.matrix, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(fit_linear(train, validation).matrix, complete.matrix, rtol=1e-8, atol=1e-10)

@@ -43,7 +43,7 @@ def test_sum_divided_once_is_the_mean_whatever_the_batch_size(batch_size: int) -
     assert scaled["rmse"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-12)
 
 
-def test_mean_of_batch_means_would_be_told_apart() -> None:
+def test_the_mean_of_batch_means_would_differ() -> None:
     """Without it the test above could use errors for which the published mean of means is right too."""
     forecast, truth, _ = make_errors()
     squared = (forecast.astype(np.float64) - truth) ** 2
@@ -51,7 +51,7 @@ def test_mean_of_batch_means_would_be_told_apart() -> None:
     assert abs(np.mean(of_batches) / summed(5).mse - 1) > 0.05
 
 
-def test_errors_are_told_per_horizon_step() -> None:
+def test_errors_are_reported_per_horizon_step() -> None:
     """Without it a forecast that is good for an hour and useless for a day would show one number."""
     forecast, truth, _ = make_errors()
     error = forecast.astype(np.float64) - truth
@@ -60,7 +60,7 @@ def test_errors_are_told_per_horizon_step() -> None:
     np.testing.assert_allclose(per_horizon["mae"], np.abs(error).mean(axis=0), rtol=1e-12)
 
 
-def test_errors_are_told_per_channel() -> None:
+def test_errors_are_reported_per_channel() -> None:
     """Without it one bad channel would hide in the mean, or carry another channel's name."""
     forecast, truth, channel = make_errors()
     error = forecast.astype(np.float64) - truth

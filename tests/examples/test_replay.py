@@ -1,4 +1,4 @@
-"""The replay of weekly retrainings keeps its promises on real data, in a shorter form."""
+"""The replay of weekly retrainings on real data, in a shorter form."""
 
 import json
 import os
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.long
 
 @pytest.mark.skipif("TIMELLM_ETTH1" not in os.environ, reason="set TIMELLM_ETTH1 to a copy of ETTh1.csv")
 def test_six_weeks_bring_every_kind_of_decision(tmp_path: Path) -> None:
-    """Promoted, refused for broken data, nothing new, killed and gone on, rolled back."""
+    """Promoted, refused for broken data, nothing new, killed and resumed, rolled back."""
     command = [sys.executable, "examples/replay_retraining.py", "--csv", os.environ["TIMELLM_ETTH1"]]
     command += ["--weeks", "6", "--steps", "120", "--folder", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -27,9 +27,9 @@ def test_six_weeks_bring_every_kind_of_decision(tmp_path: Path) -> None:
     assert decisions[0]["decision"] == "promoted", "the first champion"
     (broken,) = [line for line in done.stdout.splitlines() if "'week': 3" in line]
     assert "'decision': 'refused'" in broken and "data: " in broken and "'status': '3'" in broken
-    (no_news,) = [line for line in done.stdout.splitlines() if "'week': 4" in line]
-    assert "'decision': 'nothing new'" in no_news and "'steps': 0" in no_news
+    (no_new_data,) = [line for line in done.stdout.splitlines() if "'week': 4" in line]
+    assert "'decision': 'nothing new'" in no_new_data and "'steps': 0" in no_new_data
     (killed,) = [line for line in done.stdout.splitlines() if "'week': 5" in line]
-    assert "went on from step" in killed and "killed" in killed
+    assert "resumed from step" in killed and "killed" in killed
     assert any(one["decision"] == "rolled back" for one in decisions) == ("rolled back from" in done.stdout)
     assert (tmp_path / "replay.html").stat().st_size > 100_000

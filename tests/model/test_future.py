@@ -1,19 +1,21 @@
-"""A trained model forecasts what comes after a table, with time stamps, in the table's own units."""
+"""A trained model forecasts the values after the last row of a table, with time stamps, in the table's own units."""
 
 from pathlib import Path
+from typing import Any
 
+import jaxtyping
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from conftest import make_inputs, small_parameters
-from timellm_pipeline.errors import ModelError, SeriesError
+from synthetic import synthetic_series
+from timellm_pipeline.errors import ModelError, ParameterError, SeriesError
 from timellm_pipeline.model.backbone import BackboneSource
-from timellm_pipeline.model.future import forecast_series
 from timellm_pipeline.model.timellm import TimeLLM
-from timellm_pipeline.series.synthetic import synthetic_series
-from timellm_pipeline.series.validation import validate_series
+from timellm_pipeline.series.prepare import read_series
+from timellm_pipeline.series.validation import Wanted
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.run import train_model
 
@@ -34,8 +36,8 @@ def model(folder: Path) -> TimeLLM:
     return TimeLLM.load(folder)
 
 
-def test_a_forecast_goes_on_from_the_last_row_in_original_units(model: TimeLLM, raw_series: pd.DataFrame) -> None:
-    """Shifted by a row, or left in scaled units, a forecast still looks like one."""
+def test_a_forecast_continues_from_the_last_row_in_original_units(model: TimeLLM, raw_series: pd.DataFrame) -> None:
+    """Shifted by a row, or left in scaled units, a forecast still seems to be one."""
     table = model.forecast(raw_series)
     assert list(table.columns[:5]) == ["channel", "window_end", "step", "timestamp", "forecast"]
     assert list(table.columns[5:]) == ["lower_80", "upper_80", "lower_95", "upper_95", "window_filled"]
@@ -56,8 +58,8 @@ def test_a_forecast_goes_on_from_the_last_row_in_original_units(model: TimeLLM, 
     assert (table["upper_80"] <= table["upper_95"]).all()
 
 
-def test_rolling_origins_are_what_was_forecast_then(model: TimeLLM, raw_series: pd.DataFrame) -> None:
-    """A backtest that sees a row of what it forecasts is worth nothing."""
+def test_rolling_origins_give_the_forecasts_made_at_that_time(model: TimeLLM, raw_series: pd.DataFrame) -> None:
+    """A backtest that sees a row of its own horizon is worthless."""
     rolled = model.forecast(raw_series, origins=3)
     for back in range(3):
         cut = raw_series.iloc[: len(raw_series) - 12 * back].copy()
@@ -78,21 +80,35 @@ def test_long_and_wide_tables_give_the_same(model: TimeLLM, raw_series: pd.DataF
     )
     other = long.rename(columns={"date": "ds", "channel": "unique_id", "value": "y"})
     assert len(model.forecast(other)) == len(wide)
-    with pytest.raises(SeriesError, match="stands twice for channel"):
+    with pytest.raises(SeriesError, match="is repeated for channel"):
         model.forecast(pd.concat([long, long.iloc[:1]]))
 
 
 def test_tables_that_do_not_fit_are_one_clear_error_each(model: TimeLLM, raw_series: pd.DataFrame) -> None:
     """Each of them would give a forecast that means nothing."""
-    with pytest.raises(SeriesError, match=r"40 rows are too few: the model sees 48"):
+    with pytest.raises(SeriesError, match=r"40 rows are too few: the model needs 48"):
         model.forecast(raw_series.iloc[:40])
     with pytest.raises(SeriesError, match=r"3 origins 12 rows apart need 72") as caught:
         model.forecast(raw_series.iloc[:60], origins=3)
     assert "forecast.origins" in caught.value.do
-    with pytest.raises(SeriesError, match=r"\['HULL'\] are not here"):
+    with pytest.raises(SeriesError, match="the channel `HULL` is not in the file") as caught:
         model.forecast(raw_series.drop(columns="HULL"))
-    with pytest.raises(SeriesError, match="trained on steps of h; the steps here are 2h"):
+    assert "channels that the model was trained on" in caught.value.do
+    with pytest.raises(SeriesError, match="trained on frequency h; this table has frequency 2h"):
         model.forecast(raw_series.iloc[::2])
+
+
+@pytest.mark.parametrize(
+    "argument", [{"origins": 0}, {"levels": [81]}, {"levels": 80}, {"batch_size": 0}, {"gaps": "fill"}], ids=str
+)
+def test_invalid_arguments_are_one_clear_error_each(
+    model: TimeLLM, raw_series: pd.DataFrame, argument: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A misspelt `gaps` would interpolate, and no origin would be an IndexError."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users run without the type checker of the tests
+    with pytest.raises(ParameterError, match=next(iter(argument))) as caught:
+        model.forecast(raw_series, **argument)
+    assert "TimeLLM.forecast" in caught.value.where
 
 
 def test_a_model_saved_again_forecasts_the_same(model: TimeLLM, raw_series: pd.DataFrame, tmp_path: Path) -> None:
@@ -107,11 +123,10 @@ def test_a_model_saved_again_forecasts_the_same(model: TimeLLM, raw_series: pd.D
             call()
 
 
-def test_calendar_frequencies_go_on_by_the_calendar(backbones: dict[str, Path], tmp_path: Path) -> None:
+def test_calendar_frequencies_follow_the_calendar(backbones: dict[str, Path], tmp_path: Path) -> None:
     """A month is not 30 days."""
     raw = synthetic_series(num_rows=240, seed=2)
     raw["date"] = pd.date_range("2000-01-01", periods=240, freq="MS").astype(str)
-    raw.attrs = {"path": "months.csv", "sha256": "0" * 64}
     parameters = small_parameters(
         "none", window={"seq_len": 24, "pred_len": 6, "window_step": 1}, training={"max_steps": 2}
     )
@@ -135,7 +150,7 @@ def test_an_extreme_newest_value_is_refused_and_not_forecast_as_blank(
 
 
 def gappy(raw: pd.DataFrame, first: int, last: int) -> pd.DataFrame:
-    """The series checked as `data.gaps` says, with rows of OT missing from `first` to `last`, counted from the end."""
+    """The table with rows of OT missing from `first` to `last`, counted from the end."""
     spoiled = raw.copy()
     spoiled.loc[spoiled.index[-first] : spoiled.index[-last], "OT"] = np.nan
     return spoiled
@@ -144,26 +159,31 @@ def gappy(raw: pd.DataFrame, first: int, last: int) -> pd.DataFrame:
 def test_a_window_that_was_filled_in_is_marked_or_refused(
     model: TimeLLM, raw_series: pd.DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """From a window of invented rows came a forecast with narrow intervals, and not a word."""
+    """A window of filled rows gave a forecast with narrow intervals, without any warning."""
     saved = model.saved
+    wanted = Wanted.for_forecast(saved.config.needed_channels)
     for gaps in ("interpolate", "drop_windows"):
-        data = saved.config.data.model_copy(update={"gaps": gaps})
-        series = validate_series(gappy(raw_series, 100, 1), data, saved.config.window)
-        old = validate_series(gappy(raw_series, 100, 55), data, saved.config.window)
-        assert not forecast_series(model, saved, old, 1, (), 8)["window_filled"].any()
+        data = saved.config.trained_on.data.model_copy(update={"gaps": gaps})
+        series, old = (read_series(gappy(raw_series, 100, last), data, wanted) for last in (1, 55))
+        assert not model.forecast_panel(old, 1, (), 8)["window_filled"].any()
+        as_a_table = model.forecast(gappy(raw_series, 100, 55), levels=(), gaps=gaps)
+        pd.testing.assert_frame_equal(as_a_table, model.forecast_panel(old, 1, (), 64))
         if gaps == "interpolate":
-            assert forecast_series(model, saved, series, 1, (), 8)["window_filled"].all()
-            assert "holds 48 of 48 rows that are missing in the file" in caplog.text
-            marked = forecast_series(model, saved, old, 2, (), 8).groupby("window_end")["window_filled"].first()
+            table = model.forecast_panel(series, 1, (), 8)
+            assert set(table.loc[table["window_filled"], "channel"]) == {"OT"}, "other channels have all their rows"
+            assert table.loc[table["channel"] == "OT", "window_filled"].all()
+            assert "48 of 48 rows that are missing in the file" in caplog.text
+            rolled = model.forecast_panel(old, 2, (), 8)
+            marked = rolled[rolled["channel"] == "OT"].groupby("window_end")["window_filled"].first()
             assert marked.tolist() == [True, False]
         else:
-            with pytest.raises(SeriesError, match="uses no such window"):
-                forecast_series(model, saved, series, 1, (), 8)
+            with pytest.raises(SeriesError, match="excludes such windows"):
+                model.forecast_panel(series, 1, (), 8)
 
 
 @pytest.mark.parametrize(("hours", "zone"), [(2, "+00:00"), (27, "")])
 def test_rows_in_the_future_are_refused(model: TimeLLM, hours: int, zone: str) -> None:
-    """What follows them is not what comes next. Stamps without a zone may be ahead by what zones differ."""
+    """The rows after them are not the next ones. Stamps without a zone may be ahead by the difference of two zones."""
     table = synthetic_series(num_rows=400, seed=1)
     now = pd.Timestamp.now("UTC").tz_localize(None) if zone else pd.Timestamp.now()
     shift = now.floor("h") - table["date"].iloc[-1]
@@ -174,3 +194,13 @@ def test_rows_in_the_future_are_refused(model: TimeLLM, hours: int, zone: str) -
                 model.forecast(moved)
         else:
             assert len(model.forecast(moved)) == 7 * 12
+
+
+def test_columns_that_the_model_does_not_know_are_ignored_and_reported(
+    model: TimeLLM, raw_series: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    """People's tables have more columns than were trained on, and in another order."""
+    caplog.set_level("INFO")
+    wide = raw_series[raw_series.columns[::-1]].assign(weather="cloudy", holiday=0)
+    pd.testing.assert_frame_equal(model.forecast(wide), model.forecast(raw_series))
+    assert "weather" in caplog.text and "holiday" in caplog.text

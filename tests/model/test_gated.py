@@ -1,4 +1,4 @@
-"""A feed-forward that keeps less gives the same forecasts and the same gradients."""
+"""A feed-forward block that keeps fewer activations gives the same forecasts and the same gradients."""
 
 import copy
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_less_is_kept_and_no_bit_changes(backbones: dict[str, Path]) -> None:
     assert found[0][2] - found[1][2] == wide
 
 
-def test_what_is_built_otherwise_is_left_alone(backbones: dict[str, Path]) -> None:
+def test_other_feed_forward_blocks_are_not_changed(backbones: dict[str, Path]) -> None:
     """A block with those four names and another activation would silently become another backbone."""
     llama = AutoModel.from_pretrained(backbones["llama"]).eval()
     for block in llama.layers:

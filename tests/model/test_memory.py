@@ -1,4 +1,4 @@
-"""The memory table: its arithmetic is held against real models, and the page against the arithmetic."""
+"""The memory table: its arithmetic is compared with real models, and the page with the arithmetic."""
 
 import re
 from pathlib import Path

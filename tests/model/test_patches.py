@@ -1,20 +1,20 @@
-"""Patches: as many as the plan says, and the published convolution."""
+"""Patches: as many as the plan counts, and the published convolution."""
 
 import pytest
 import torch
 
+from timellm_pipeline.model.network import Network
 from timellm_pipeline.model.patches import PatchEmbedding, cut_into_patches
 from timellm_pipeline.model.reprogramming import Prototypes
-from timellm_pipeline.model.sizes import count_parameters, trainable_count
-from timellm_pipeline.model.timellm import TimeLLM
-from timellm_pipeline.parameters import ModelParams, PromptParams, WindowParams
+from timellm_pipeline.model.sizes import trainable_count, trainable_shapes
+from timellm_pipeline.parameters import ModelParams, WindowParams
 
 
 @pytest.mark.parametrize(
     ("seq_len", "patch_len", "stride"), [(256, 16, 8), (512, 16, 8), (48, 8, 4), (50, 16, 7), (16, 16, 1)]
 )
 def test_the_plan_counts_the_patches_that_the_model_cuts(seq_len: int, patch_len: int, stride: int) -> None:
-    """A head for another number of patches fails at the first batch; a plan with another number lies."""
+    """A head for another number of patches fails at the first batch; a plan with another number is wrong."""
     window = torch.arange(float(seq_len))[None]
     patches = cut_into_patches(window, patch_len, stride)
     params = WindowParams(seq_len=seq_len, pred_len=4, patch_len=patch_len, stride=stride)
@@ -25,7 +25,7 @@ def test_the_plan_counts_the_patches_that_the_model_cuts(seq_len: int, patch_len
 
 
 def test_free_prototypes_start_as_a_map_of_the_vocabulary() -> None:
-    """Started elsewhere, patches would be spoken in vectors far from any word."""
+    """Initialised elsewhere, patches would be expressed in vectors far from any word."""
     torch.manual_seed(0)
     table = torch.randn(2000, 16) + torch.linspace(-1, 1, 16)
     free, mapped = Prototypes(400, table, "free"), Prototypes(400, table, "vocabulary")
@@ -45,7 +45,9 @@ def test_the_vocabulary_map_is_the_published_one() -> None:
 
 
 def test_the_arithmetic_of_trainable_weights_is_right() -> None:
-    """Room for checkpoints is asked for before the model exists."""
+    """The space for checkpoints is checked before the model exists."""
     window, params = WindowParams(seq_len=48, pred_len=12), ModelParams(num_prototypes=30, d_ff=8)
-    model = TimeLLM(window, PromptParams(), params, None)
-    assert trainable_count(window, params, None) == count_parameters(model)["trainable"]
+    network = Network(window, params, None)
+    assert trainable_count(window, params, None) == network.count_parameters()["trainable"]
+    shapes = {name: tuple(weight.shape) for name, weight in network.trainables().items()}
+    assert shapes == trainable_shapes(window, params, None)

@@ -1,4 +1,4 @@
-"""What the backbone is told, and that nothing of it depends on batch mates or on another series."""
+"""The text of a prompt, and that none of it depends on the rest of the batch or on another series."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_the_statistics_of_a_window_are_the_same_to_the_bit_in_any_batch(prompt:
 
 
 def test_lags_are_the_periods_of_the_window() -> None:
-    """The circular list always begins with lag 0 and repeats each lag as its mirror, which says nothing."""
+    """The circular list always begins with lag 0 and repeats each lag as its mirror, which carries no information."""
     hours = np.arange(512)
     daily = np.sin(2 * np.pi * hours / 24) + 0.01 * np.random.default_rng(0).standard_normal(512)
     (lags,) = strongest_lags(daily[None])
@@ -65,7 +65,7 @@ def test_shared_and_own_tokens_together_are_the_whole_prompt(prompt: PromptParam
     assert made.ids.shape[1] + made.num_shared <= writer.longest_probe
 
 
-def test_a_tokenizer_that_surprises_shares_less_and_loses_nothing() -> None:
+def test_an_unexpected_merge_shares_fewer_tokens_and_loses_none() -> None:
     """A merge across the end of the shared part must not drop or change a token."""
     tokenizer = make_tokenizer(bert=False)
     writer = PromptWriter(tokenizer, PromptParams(), WINDOW, "An hourly series.")
@@ -73,11 +73,11 @@ def test_a_tokenizer_that_surprises_shares_less_and_loses_nothing() -> None:
     windows = random_windows(4, 96)
     made = writer.tokens(windows)
     assert made.num_shared == 10
-    whole = [writer.shared_ids[:10] + made.ids[row][made.mask[row]].tolist() for row in range(4)]
-    assert whole == tokenizer(writer.texts(windows))["input_ids"]
+    complete = [writer.shared_ids[:10] + made.ids[row][made.mask[row]].tolist() for row in range(4)]
+    assert complete == tokenizer(writer.texts(windows))["input_ids"]
 
 
-def test_numbers_have_the_digits_that_were_asked_for() -> None:
+def test_numbers_have_the_requested_digits() -> None:
     """A full float costs ten tokens, and a forecast jumps when its last digit does."""
     windows = random_windows(1, 96)
     compact = PromptWriter(make_tokenizer(bert=False), PromptParams(significant_digits=3), WINDOW, "").texts(windows)[0]
@@ -85,8 +85,8 @@ def test_numbers_have_the_digits_that_were_asked_for() -> None:
     assert all(len(number.lstrip("-").replace(".", "").lstrip("0")) <= 3 for number in numbers)
 
 
-def test_a_description_speaks_of_its_own_file_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """A model of wind power that is told of an electricity transformer in China is told a lie."""
+def test_a_description_is_used_for_its_own_file_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """A prompt that describes an electricity transformer is wrong for a series of wind power."""
     facts = {"channels": ["a", "b"], "frequency": "h", "first": "2020-01-01", "last": "2020-06-30"}
     prompt = PromptParams(description="A transformer.", description_for="f" * 64)
     assert describe_series(prompt, sha256="f" * 64, **facts) == "A transformer."

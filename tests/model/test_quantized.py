@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from small_models import build
 from torch import Tensor
 from transformers import LlamaConfig, LlamaModel
 
@@ -17,7 +18,6 @@ from timellm_pipeline.errors import BackboneError
 from timellm_pipeline.model import quantized
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.compute import Compute
-from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import BackboneParams, Parameters
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.run import train_model
@@ -57,16 +57,8 @@ def quantized_parameters(folder: Path, quantization: str) -> Parameters:
     return small.model_copy(update={"backbone": small.backbone.model_copy(update={"quantization": quantization})})
 
 
-def build(folder: Path, cache: Path, quantization: str) -> TimeLLM:
-    """A small model around a quantised backbone."""
-    parameters = quantized_parameters(folder, quantization)
-    loaded = BackboneSource(cache).load(parameters.backbone, Compute())
-    torch.manual_seed(0)
-    return TimeLLM.around(parameters.window, parameters.prompt, parameters.model, loaded, "a series").eval()
-
-
 @pytest.mark.parametrize("quantization", KINDS)
-def test_a_machine_without_a_gpu_is_told_so_at_once(
+def test_quantised_weights_without_a_gpu_are_refused_at_once(
     quantization: str, raw_series: pd.DataFrame, backbones: dict[str, Path], tmp_path: Path
 ) -> None:
     """Before any weight is read: nothing is run in another precision instead."""
@@ -99,8 +91,8 @@ def test_another_number_of_bits_is_another_backbone(backbones: dict[str, Path], 
 def test_a_quantised_forecast_depends_on_its_window_alone(
     quantization: str, on_the_cpu: None, llama: Path, tmp_path: Path
 ) -> None:
-    """The package's default for 8 bits looks for outliers in the whole batch: 2 % between alone and in company."""
-    model = build(llama, tmp_path, quantization)
+    """The package's default for 8 bits searches outliers in the complete batch: 2 % between alone and in a batch."""
+    model = build(quantized_parameters(llama, quantization), tmp_path)
     windows = torch.from_numpy(random_windows(6, 48))
     with torch.no_grad():
         together = model(windows)
@@ -119,7 +111,7 @@ def test_a_quantised_backbone_trains_what_is_around_it(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Frozen weights are small, trained ones are float32 and learn, and the saved model says what it stands on."""
+    """Frozen weights are small, trained ones are float32 and learn, and the saved model records its backbone."""
     parameters = quantized_parameters(llama, quantization)
     loaded = BackboneSource(tmp_path / "c").load(parameters.backbone, Compute())
     linear: Tensor = loaded.model.layers[0].mlp.gate_proj.weight
@@ -132,6 +124,6 @@ def test_a_quantised_backbone_trains_what_is_around_it(
         )
     assert all(weight.dtype == torch.float32 for weight in result.model.weights.values())
     assert result.history["loss"].iloc[-1] < result.history["loss"].iloc[0]
-    assert result.record["backbone"]["quantization"] == quantization
-    assert "bitsandbytes" in result.record["content"]
+    assert result.record.backbone["quantization"] == quantization
+    assert "bitsandbytes" in result.record.content
     assert "MatMul8bitLt" not in caplog.text

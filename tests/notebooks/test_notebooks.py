@@ -9,8 +9,8 @@ import pytest
 from nbclient import NotebookClient
 
 from conftest import ROOT, make_inputs, small_parameters
+from synthetic import synthetic_series
 from timellm_pipeline.model.backbone import BackboneSource
-from timellm_pipeline.series.synthetic import synthetic_series
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.run import train_model
 
@@ -29,9 +29,9 @@ def test_the_forecast_notebook_runs_on_a_trained_model(
 ) -> None:
     """A notebook that nobody runs is wrong after the next change."""
     parameters = small_parameters(backbones["gpt2"], training={"max_steps": 4})
-    inputs = make_inputs(raw_series, parameters)
+    data = make_inputs(raw_series, parameters)
     store = CheckpointStore(tmp_path / "s")
-    train_model(inputs, parameters, BackboneSource(tmp_path / "c"), store, "v").model.write(tmp_path / "model")
+    train_model(data, parameters, BackboneSource(tmp_path / "c"), store, "v").model.write(tmp_path / "model")
     raw_series.to_csv(tmp_path / "series.csv", index=False)
     monkeypatch.setenv("TIMELLM_MODEL", str(tmp_path / "model"))
     monkeypatch.setenv("TIMELLM_CSV", str(tmp_path / "series.csv"))
@@ -40,11 +40,12 @@ def test_the_forecast_notebook_runs_on_a_trained_model(
     shown = [str(output.get("data", output.get("text", ""))) for output in outputs]
     assert any("48 points in, 12 out" in text for text in shown)
     assert any("lower_80" in text for text in shown)
+    assert any("6 origins" in text for text in shown), "the backtest"
     assert any("application/vnd.plotly.v1+json" in text for text in shown), "the picture"
 
 
 @pytest.mark.long
-def test_the_hosted_notebook_is_cut_off_and_goes_on(
+def test_the_hosted_notebook_is_interrupted_and_resumes(
     backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a hosted GPU, with a folder for the drive, a tiny backbone for Llama 3 and a synthetic series for ETTh1."""
@@ -75,12 +76,12 @@ def test_the_hosted_notebook_is_cut_off_and_goes_on(
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     text = "\n".join(str(output.get("data", output.get("text", ""))) for output in outputs)
     assert "killed, status -9" in text
-    gone_on = re.search(r"resuming from step (\d+)", text)
-    assert gone_on and int(gone_on[1]) >= 20 and int(gone_on[1]) % 20 == 0
+    resumed = re.search(r"resuming from step (\d+)", text)
+    assert resumed and int(resumed[1]) >= 20 and int(resumed[1]) % 20 == 0
     assert "One step is one iteration" in text and "24 layers" in text
-    assert text.count("application/vnd.plotly.v1+json") >= 2, "the watched training, and the forecast"
+    assert text.count("application/vnd.plotly.v1+json") >= 2, "the monitored training, and the forecast"
     runs = list((tmp_path / "drive/timellm_checkpoints").glob("*/finished.json"))
-    assert len(runs) == 1, "one training, begun and gone on with"
+    assert len(runs) == 1, "one training, interrupted and resumed"
 
 
 def test_notebooks_are_kept_without_outputs() -> None:

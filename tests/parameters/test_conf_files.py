@@ -7,12 +7,9 @@ import pytest
 import yaml
 from kedro.config import OmegaConfigLoader
 
-from conftest import ROOT
+from conftest import ROOT, plan_rows
 from timellm_pipeline.parameters import Parameters, parse_parameters
 from timellm_pipeline.parameters.root import GROUP_MODELS
-from timellm_pipeline.series.borders import split_borders
-from timellm_pipeline.series.plan import plan_run
-from timellm_pipeline.series.windows import build_window_index
 from timellm_pipeline.settings import CONFIG_LOADER_ARGS
 
 CONF = ROOT / "conf"
@@ -79,11 +76,7 @@ def test_one_runtime_parameter_leaves_its_siblings(env: str) -> None:
 def test_etth1_llama3_plans_the_numbers_of_the_design() -> None:
     """Without it the environment of the 29,011 steps could drift from the numbers that the docs promise."""
     parameters = load_parameters("etth1_llama3")
-    window, training, evaluation = parameters.window, parameters.training, parameters.evaluation
-    borders = split_borders(17_420, parameters.split, window)
-    index = build_window_index(ETT_CHANNELS, borders, window, evaluation, "id")
-    counts = index["split"].value_counts().to_dict()
-    plan = plan_run(counts, len(ETT_CHANNELS), borders, window, training, evaluation, "id")
+    plan = plan_rows(17_420, ETT_CHANNELS, parameters)
     assert (plan.seq_len, plan.stride, plan.batch_size, plan.num_workers, plan.save_steps) == (256, 8, 2, 2, 1000)
     assert (plan.train_windows, plan.steps_per_epoch, plan.patches_per_step) == (58_023, 29_011, 64)
     assert plan.checkpoints_per_epoch == 29

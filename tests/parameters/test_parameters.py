@@ -20,7 +20,7 @@ def refusal(raw: dict[Any, Any]) -> str:
 
 
 def test_every_problem_is_named_at_once() -> None:
-    """Without it a person mends one value, starts again, and meets the next mistake, run after run."""
+    """Without it a person corrects one value, starts again, and meets the next mistake, run after run."""
     said = refusal(
         {
             "window": {"seqlen": 512, "patch_len": 0},
@@ -118,10 +118,10 @@ def test_value_out_of_range_is_refused_with_its_name(raw: dict[Any, Any], name: 
 def test_yes_is_no_number(name: str) -> None:
     """YAML reads `yes` as true, and true is 1 for most libraries."""
     group, key = name.split(".")
-    assert f"`{name}`: true is no value for it" in refusal({group: {key: True}})
+    assert f"`{name}`: true is not a valid value" in refusal({group: {key: True}})
 
 
-def test_a_contradiction_is_named_beside_a_value_out_of_range() -> None:
+def test_a_contradiction_is_named_together_with_a_value_out_of_range() -> None:
     """Mended one after the other, each would cost a run."""
     said = refusal({"window": {"stride": 0}, "training": {"accumulate": 5, "max_steps": 2}})
     assert "`window.stride` is 0" in said and "training.accumulate 5 is more than training.max_steps 2" in said

@@ -14,9 +14,9 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 
 from conftest import ROOT, small_parameters
+from synthetic import synthetic_series
 from timellm_pipeline.errors import ParameterError, RefusedError, UserError, find_user_error
 from timellm_pipeline.model.saved import SavedModel
-from timellm_pipeline.series.synthetic import synthetic_series
 
 SMALL = {
     "window": {"seq_len": 48, "pred_len": 12, "window_step": 4, "patch_len": 8, "stride": 4},
@@ -199,7 +199,7 @@ def test_forecast_writes_a_table_a_csv_and_a_picture_with_the_models_own_setting
     text = pd.read_csv(root / "07_model_output/forecast.csv" / version / "forecast.csv", encoding="utf-8-sig")
     assert text.columns.tolist() == table.columns.tolist() and len(text) == len(table)
     assert load_json(root, "08_reporting/future_plot.json", version)["data"]
-    with pytest.raises(Exception, match="not here"):
+    with pytest.raises(Exception, match="is not in the file"):
         longer.drop(columns="HULL").to_csv(newer, index=False)
         run_plainly("forecast", root, newer)
 
@@ -229,7 +229,7 @@ def test_a_trained_model_is_scored_on_another_series(trained: tuple[Path, str], 
     assert metrics["coverage"] == {}, "half-widths are of the channels of training"
 
 
-def test_prototypes_are_told_in_words(trained: tuple[Path, str], csv: Path) -> None:
+def test_prototypes_are_described_by_words(trained: tuple[Path, str], csv: Path) -> None:
     """Where are the text prototypes, seven people asked."""
     root, _ = trained
     version = run_plainly("prototypes", root, csv, evaluation=SMALL["evaluation"])
@@ -374,4 +374,4 @@ def test_a_damaged_finished_marker_is_made_again(
     path.write_text(edited if content is None else content, encoding="utf-8")
     again = load_json(tmp_path, "08_reporting/run_manifest.json", run("train", tmp_path, csv, "none"))
     assert again["outputs"] == manifest["outputs"] and again["steps_run"] == 0
-    assert "finished.json is skipped" in caplog.text
+    assert "finished.json is ignored" in caplog.text

@@ -7,17 +7,16 @@ import pandas as pd
 import pytest
 
 from conftest import make_inputs, small_parameters
+from timellm_pipeline.errors import ModelError
 from timellm_pipeline.parameters import DataParams, EvaluationParams, SplitParams, WindowParams
-from timellm_pipeline.series.borders import split_borders
-from timellm_pipeline.series.identity import data_identity
-from timellm_pipeline.series.validation import validate_series
+from timellm_pipeline.series import prepare
 
 WINDOW = WindowParams(seq_len=24, pred_len=6)
 SPLIT, EVALUATION = SplitParams(), EvaluationParams()
 
 
 def make_series(num_rows: int = 200) -> pd.DataFrame:
-    """A checked series of two channels."""
+    """A table of two channels."""
     dates = pd.date_range("2020-01-01", periods=num_rows, freq="h")
     values = np.arange(num_rows, dtype=np.float64)
     return pd.DataFrame({"date": dates, "A": values, "OT": -values})
@@ -30,7 +29,7 @@ def identity(
     evaluation: EvaluationParams = EVALUATION,
 ) -> str:
     """The data id of a series under these parameters."""
-    return data_identity(series, split_borders(len(series), split, window), window, evaluation)
+    return prepare.split(prepare.validate(series, DataParams(), window), split, window, evaluation).data_id
 
 
 def with_one_other_value(series: pd.DataFrame) -> pd.DataFrame:
@@ -52,7 +51,7 @@ def with_one_other_value(series: pd.DataFrame) -> pd.DataFrame:
     ids=["value", "date", "name", "order", "names swapped", "row", "channel"],
 )
 def test_data_id_changes_with_the_values(change: Any) -> None:
-    """Without it a mended CSV would meet the window index, or the finished training, of the old one."""
+    """Without it a corrected CSV would meet the window index, or the finished training, of the old one."""
     assert identity(change(make_series())) != identity(make_series())
 
 
@@ -103,7 +102,7 @@ def test_data_id_does_not_change_with_training_parameters(raw_series: pd.DataFra
 def test_every_data_set_carries_the_same_data_id(raw_series: pd.DataFrame) -> None:
     """Without it a mix of two runs could not be told from one run."""
     inputs = make_inputs(raw_series, small_parameters())
-    carried = [inputs.scaler.data_id, inputs.scaled_series.attrs["data_id"], inputs.window_index.attrs["data_id"]]
+    carried = [inputs.scaler.data_id, inputs.scaled.data_id, inputs.index.facts.data_id]
     assert set(carried) == {inputs.plan.data_id}
     assert len(inputs.plan.data_id) == 64
 
@@ -121,5 +120,19 @@ def test_data_id_is_the_same_for_two_reads_of_dates_with_an_offset() -> None:
     for _ in range(3):
         dates = pd.date_range("2020-01-01", periods=200, freq="h", tz="UTC").astype(str)
         raw = pd.DataFrame({"date": dates, "OT": np.arange(200.0)})
-        ids.add(identity(validate_series(raw, DataParams(), WINDOW)))
+        ids.add(identity(raw))
     assert len(ids) == 1
+
+
+@pytest.mark.parametrize("step", ["fit", "scale"])
+def test_borders_of_another_series_are_refused(step: str) -> None:
+    """A run that begins at one node reads the borders of the last run: its data id would name other values."""
+    one, other = (prepare.validate(series, DataParams(), WINDOW) for series in (make_series(), make_series(300)))
+    borders = prepare.split(one, SPLIT, WINDOW, EVALUATION)
+    scaler = prepare.fit(one, borders)
+    assert prepare.scale(one, borders, scaler).data_id == borders.data_id
+    with pytest.raises(ModelError, match="not made from the same data"):
+        if step == "fit":
+            prepare.fit(other, borders)
+        else:
+            prepare.scale(other, borders, scaler)

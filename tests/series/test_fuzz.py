@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import make_inputs
+from synthetic import synthetic_series
 from timellm_pipeline.errors import UserError
 from timellm_pipeline.parameters import Parameters, parse_parameters
 from timellm_pipeline.series.reading import RawFile, read_table
-from timellm_pipeline.series.synthetic import synthetic_series
 
 EXAMPLES = int(os.environ.get("TIMELLM_FUZZ", "60"))
 PROFILE = settings(
@@ -110,14 +110,16 @@ def check_promises(parameters: Parameters, frame: pd.DataFrame) -> None:
     """What has to be true of every plan and of every scaled series."""
     inputs = make_inputs(frame, parameters)
     plan, window = inputs.plan, parameters.window
-    values = inputs.scaled_series.drop(columns="date").to_numpy()
-    assert np.isfinite(values).all()
-    assert plan.train_windows == plan.windows_per_channel * plan.num_channels
+    assert np.isfinite(inputs.scaled.values).all()
+    most = plan.windows_per_channel * plan.num_channels
+    assert plan.train_windows == most or (inputs.scaled.drop_filled and plan.train_windows < most)
     assert plan.steps_per_epoch == plan.train_windows // plan.batch_size >= 1
     assert plan.patches_per_window == (window.seq_len - window.patch_len) // window.stride + 2
     assert plan.validation_windows >= 1 and plan.test_windows >= 1 and plan.max_steps >= 1
-    ends = inputs.window_index["start"] + window.seq_len + window.pred_len
-    assert ends.max() <= len(inputs.scaled_series) and inputs.window_index["start"].min() >= 0
+    for split in ("train", "validation", "test"):
+        windows = inputs.windows(split)
+        _, starts = windows.segments.locate(np.array([0, len(windows) - 1]))
+        assert starts.min() >= 0 and starts.max() + window.seq_len + window.pred_len <= inputs.scaled.num_rows
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # a file is long
@@ -137,7 +139,6 @@ def test_a_damaged_file_is_a_plan_or_one_of_our_errors(content: bytes, gaps: str
 def test_any_parameters_are_a_plan_or_one_of_our_errors(raw: dict[str, Any]) -> None:
     """A value that means nothing must not reach numpy."""
     frame = pd.read_csv(io.StringIO(GOOD))
-    frame.attrs = {"path": "good.csv", "sha256": "0" * 64}
     try:
         check_promises(parse_parameters(raw), frame)
     except UserError as error:

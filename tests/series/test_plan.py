@@ -4,13 +4,14 @@ import subprocess
 import sys
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from conftest import make_inputs, plan_rows, small_parameters
 from timellm_pipeline.errors import ParameterError
-from timellm_pipeline.parameters import EvaluationParams, SplitParams, TrainingParams, WindowParams
-from timellm_pipeline.series.borders import split_borders
-from timellm_pipeline.series.plan import EXPLANATIONS, RunPlan, plan_run, plan_table
-from timellm_pipeline.series.windows import build_window_index, used_channels
+from timellm_pipeline.parameters import parse_parameters
+from timellm_pipeline.pipelines.explain.explanations import EXPLANATIONS, plan_table
+from timellm_pipeline.series.plan import RunPlan
 
 CHANNELS = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"]
 PROMISED_COUNTS = ("num_rows", "num_channels", "train_rows", "windows_per_channel", "train_windows")
@@ -22,14 +23,9 @@ PROMISED_REST = ("batch_size", "num_workers", "shuffled")
 
 def plan_of(num_rows: int, split: dict[str, Any] | None = None, **groups: dict[str, Any]) -> RunPlan:
     """The plan of a series of seven channels; `seq_len` 256, `pred_len` 96 and batches of 2 unless said otherwise."""
-    window = WindowParams(**{"seq_len": 256, "pred_len": 96, "patch_len": 16, "stride": 8, **groups.get("window", {})})
-    training = TrainingParams(**{"batch_size": 2, **groups.get("training", {})})
-    evaluation = EvaluationParams(**groups.get("evaluation", {}))
-    borders = split_borders(num_rows, SplitParams(**(split or {"method": "ett_hour"})), window)
-    channels = used_channels(CHANNELS, window)
-    index = build_window_index(channels, borders, window, evaluation, "id")
-    counts = {name: int((index["split"] == name).sum()) for name in ("train", "validation", "test")}
-    return plan_run(counts, len(channels), borders, window, training, evaluation, "id")
+    groups["window"] = {"seq_len": 256, "pred_len": 96, "patch_len": 16, "stride": 8, **groups.get("window", {})}
+    groups["training"] = {"batch_size": 2, **groups.get("training", {})}
+    return plan_rows(num_rows, CHANNELS, parse_parameters({"split": split or {"method": "ett_hour"}, **groups}))
 
 
 def test_etth1_plan_has_the_numbers_of_the_design() -> None:
@@ -128,10 +124,23 @@ def test_plan_holds_every_promised_field_and_explains_each() -> None:
         assert EXPLANATIONS[name].meaning in by_name[name]
 
 
+def test_numbers_hold_under_gaps(raw_series: pd.DataFrame) -> None:
+    """Without it the table would show a number beside a formula that gives another one."""
+    gappy = raw_series.drop(index=[100, 101, 102]).reset_index(drop=True)
+    whole = make_inputs(raw_series, small_parameters()).plan
+    for gaps in ("interpolate", "drop_windows"):
+        plan = make_inputs(gappy, small_parameters(data={"gaps": gaps})).plan
+        assert plan.num_rows == 400 and "filled in included" in EXPLANATIONS["num_rows"].meaning
+        assert plan.windows_per_channel == (plan.train_rows - 48 - 12) // 3 + 1 == whole.windows_per_channel
+        left_out = 7 * plan.windows_per_channel - plan.train_windows
+        assert (left_out > 0) == (gaps == "drop_windows")
+    assert "filled-in rows" in EXPLANATIONS["train_windows"].meaning
+
+
 def test_plan_is_made_without_torch_transformers_or_kedro() -> None:
     """Without it every parameter error would wait three seconds for an import."""
-    rooms = ", ".join(f"timellm_pipeline.series.{name}" for name in ("plan", "validation", "scaling", "windows"))
+    modules = ", ".join(f"timellm_pipeline.series.{name}" for name in ("plan", "validation", "scaling", "windows"))
     heavy = ("torch", "transformers", "accelerate", "kedro")
-    code = f"import sys, {rooms}\nprint([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, {modules}\nprint([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from conftest import ROOT
-from timellm_pipeline.parameters import DataParams, WindowParams
-from timellm_pipeline.series.synthetic import LOADS, NUM_ROWS, synthetic_series
-from timellm_pipeline.series.validation import validate_series
+from conftest import ROOT, check
+from synthetic import LOADS, NUM_ROWS, synthetic_series
 
 COMMITTED = ROOT / "data" / "01_raw" / "synthetic_hourly.csv"
 
@@ -19,9 +17,8 @@ def test_synthetic_series_has_the_form_of_an_ett_file() -> None:
     """Without it the first run would try another form than the files people bring."""
     frame = synthetic_series(num_rows=500)
     assert list(frame.columns) == ["date", *LOADS, "OT"]
-    series = validate_series(frame, DataParams(), WindowParams())
-    assert series.attrs["frequency"] == "h"
-    assert len(series) == 500
+    series = check(frame)
+    assert (series.frequency, series.num_rows) == ("h", 500)
 
 
 def test_same_seed_gives_the_same_series_and_another_seed_another() -> None:
@@ -47,7 +44,7 @@ def test_committed_file_is_what_the_module_makes() -> None:
 def test_module_writes_the_file_with_unix_line_ends(tmp_path: Path) -> None:
     """Without it the command in the docstring would write other bytes on Windows than are committed."""
     path = tmp_path / "made.csv"
-    subprocess.run([sys.executable, "-m", "timellm_pipeline.series.synthetic", str(path)], check=True)
+    subprocess.run([sys.executable, str(ROOT / "benchmarks/synthetic.py"), str(path)], check=True)
     content = path.read_bytes()
     assert b"\r" not in content
     assert content.splitlines()[:1] == COMMITTED.read_bytes().splitlines()[:1]

@@ -2,19 +2,22 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from timellm_pipeline.errors import SeriesError
-from timellm_pipeline.parameters import DataParams, WindowParams
-from timellm_pipeline.series.validation import validate_series
+from conftest import check
+from timellm_pipeline.parameters import DataParams
+from timellm_pipeline.series.panel import Panel, Source
 
 HOURS = pd.date_range("2020-01-01", periods=48, freq="h").astype(str)
 
 
+def checked(frame: pd.DataFrame, date_column: str = "date") -> Panel:
+    """The checked series of a table as it would be read."""
+    return check(frame, DataParams(date_column=date_column), path="good.csv")
+
+
 def validate(frame: pd.DataFrame, date_column: str = "date") -> pd.DataFrame:
-    """The checked series of a frame as it would be read."""
-    frame.attrs = {"path": "good.csv", "sha256": "a" * 64, "utc": False}
-    return validate_series(frame, DataParams(date_column=date_column), WindowParams())
+    """The same as a wide table."""
+    return checked(frame, date_column).to_frame()
 
 
 def test_series_has_date_first_and_float64_channels_in_the_files_order() -> None:
@@ -32,8 +35,9 @@ def test_series_has_date_first_and_float64_channels_in_the_files_order() -> None
 
 def test_series_carries_frequency_file_and_digest() -> None:
     """Without it nothing behind the validation could name the file, or know its season."""
-    series = validate(pd.DataFrame({"date": HOURS, "OT": 0.5}))
-    assert series.attrs == {"frequency": "h", "file": "good.csv", "sha256": "a" * 64, "utc": False}
+    series = checked(pd.DataFrame({"date": HOURS, "OT": 0.5}))
+    assert (series.frequency, series.zone, series.drop_filled) == ("h", None, False)
+    assert series.source == Source("good.csv", "0" * 64, 48)
 
 
 def test_validation_leaves_the_raw_frame_as_it_was() -> None:
@@ -51,10 +55,11 @@ def test_date_column_of_another_name_becomes_date() -> None:
     assert series["date"].iloc[1] == pd.Timestamp("2020-01-01 01:00:00")
 
 
-def test_channel_named_date_beside_another_date_column_is_refused() -> None:
-    """Without it a file with a column `time` and a channel `date` loses its time stamps in silence."""
-    with pytest.raises(SeriesError, match="`date`"):
-        validate(pd.DataFrame({"time": HOURS, "date": range(48), "OT": range(48)}), date_column="time")
+def test_channel_named_date_beside_another_date_column_is_a_channel() -> None:
+    """Without it a file with a column `time` and a channel `date` would lose its time stamps."""
+    series = checked(pd.DataFrame({"time": HOURS, "date": range(48), "OT": range(48)}), date_column="time")
+    assert series.ids == ("date", "OT") and series.series(0).tolist() == list(range(48))
+    assert str(series.stamps[0]) == "2020-01-01 00:00:00"
 
 
 def test_rows_of_another_index_keep_their_values() -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from conftest import check
 from timellm_pipeline.errors import SeriesError, UserError
 from timellm_pipeline.parameters import DataParams, WindowParams
 from timellm_pipeline.series.borders import Borders
-from timellm_pipeline.series.scaling import fit_scaler, scale_series
-from timellm_pipeline.series.validation import validate_series
+from timellm_pipeline.series.scaling import fit_scaler, scale_panel
 
 HEADER = "date,HUFL,OT"
 ROWS = [f"2020-01-01 {hour:02d}:00:00,{hour},{hour / 2}" for hour in range(12)]  # row 0 is line 2 of the file
@@ -21,15 +21,13 @@ ONE = " (1 such values in this column)"
 def read(path: Path, lines: list[str]) -> pd.DataFrame:
     """A file of these lines, written and read as the raw series is."""
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    frame = pd.read_csv(path)
-    frame.attrs = {"path": str(path), "sha256": "0" * 64}
-    return frame
+    return pd.read_csv(path)
 
 
 def refusal(path: Path, lines: list[str], target: str = "OT", date_column: str = "date") -> SeriesError:
     """The error that a file of these lines gives."""
     with pytest.raises(SeriesError) as caught:
-        validate_series(read(path, lines), DataParams(date_column=date_column), WindowParams(target=target))
+        check(read(path, lines), DataParams(date_column=date_column), WindowParams(target=target), str(path))
     error = caught.value
     assert isinstance(error, UserError)
     assert error.where.startswith(str(path))
@@ -58,14 +56,18 @@ def without_line(number: int) -> list[str]:
         (with_line(7, ROWS[4]), "time stamp 2020-01-01 04:00:00 is repeated", ", line 7"),
         (with_line(7, ROWS[1]), "2020-01-01 01:00:00 is repeated, first in line 3; there are 1 such", ", line 7"),
         (with_line(6, "now,4,2"), "'now' is not a time stamp", ", line 6, column `date`"),
-        (without_line(9), "2020-01-01 08:00:00 comes 0 days 02:00:00 after 2020-01-01 06:00:00", ", line 9"),
-        (with_line(13, "2020-01-01 11:30:00,4,2"), "the step is 0 days 01:00:00; there are 1 such", ", line 13"),
+        (without_line(9), "2020-01-01 08:00:00 is 0 days 02:00:00 after 2020-01-01 06:00:00", ", line 9"),
+        (
+            with_line(13, "2020-01-01 11:30:00,4,2"),
+            "the usual step is 0 days 01:00:00; the file has 1 irregular",
+            ", line 13",
+        ),
         (with_line(5, "2020-01-01 03:00:00,n.a.,2"), "'n.a.' is not a finite number", ", line 5, column `HUFL`" + ONE),
         (with_line(5, "2020-01-01 03:00:00,4,inf"), "is not a finite number", ", line 5, column `OT`" + ONE),
         (with_line(4, "2020-01-01 02:00:00,4,"), "a value of channel `OT` is missing", ", line 4, column `OT`" + ONE),
         (
             [HEADER, *[f"{row.rsplit(',', 1)[0]}," for row in ROWS]],
-            "channel `OT` has no value at all",
+            "channel `OT` has no values",
             ", column `OT`",
         ),
         ([HEADER], "the file has no rows", ""),
@@ -95,12 +97,12 @@ def test_missing_target_is_answered_with_the_nearest_channel(tmp_path: Path, tar
     ("lines", "do"),
     [
         (with_line(7, ROWS[4]), "remove the duplicate rows"),
-        (without_line(9), "fill or cut the missing rows"),
+        (without_line(9), "fill in the missing rows"),
         (without_line(9), "set data.gaps to interpolate or drop_windows"),
         (with_line(5, "2020-01-01 03:00:00,,2"), "set data.gaps to interpolate or drop_windows"),
         (
             with_line(5, '2020-01-01 03:00:00,"1,234.5",2'),
-            'thousands separators out, or set data.csv to {thousands: ","}',
+            'remove the thousands separators, or set data.csv to {thousands: ","}',
         ),
         (with_line(5, '2020-01-01 03:00:00,"3,25",2'), 'decimal points, or set data.csv to {decimal: ","}'),
         (["time,HUFL,OT", *ROWS], "set data.date_column"),
@@ -131,20 +133,20 @@ def test_dates_with_the_offsets_of_a_clock_change_are_counted_in_utc(tmp_path: P
     """Every German or French file with offsets has two of them; the error for a repeated hour recommends them."""
     local = pd.date_range("2020-10-24", periods=60, freq="h", tz="Europe/Berlin")
     lines = [HEADER, *[f"{stamp.isoformat()},{row},2" for row, stamp in enumerate(local)]]
-    series = validate_series(read(tmp_path / "a.csv", lines), DataParams(), WindowParams())
-    assert series["date"].iloc[0] == pd.Timestamp("2020-10-23 22:00:00") and series.attrs["frequency"] == "h"
-    assert series.attrs["utc"] is True and series["HUFL"].tolist() == list(range(60))
+    series = check(read(tmp_path / "a.csv", lines))
+    assert series.stamps[0] == pd.Timestamp("2020-10-23 22:00:00") and series.frequency == "h"
+    assert series.zone == "UTC" and series.series(0).tolist() == list(range(60))
 
 
 def test_a_table_without_columns_is_named() -> None:
     """`the file has no rows` sends somebody to look for rows that are there."""
     with pytest.raises(SeriesError, match="the file has no columns"):
-        validate_series(pd.DataFrame(index=range(5)), DataParams(), WindowParams())
+        check(pd.DataFrame(index=range(5)))
 
 
-@pytest.mark.parametrize("dates", [range(2000, 2012), range(20200101, 20200113), range(0, 43_200, 3_600)])
+@pytest.mark.parametrize("dates", [range(2000, 2012), range(0, 43_200, 3_600)])
 def test_dates_that_are_whole_numbers_are_refused(tmp_path: Path, dates: range) -> None:
-    """Without it years, 20200101 or seconds pass as an even series of nanoseconds, season 86,400,000,000,000."""
+    """Without it years or seconds pass as an even series of nanoseconds, season 86,400,000,000,000."""
     lines = [HEADER, *[f"{date},1,2" for date in dates]]
     assert refusal(tmp_path / "bad.csv", lines).where.endswith(", line 2, column `date`")
 
@@ -157,38 +159,36 @@ def test_every_bad_value_is_a_series_error_that_names_its_line(tmp_path: Path, l
     assert error.where.endswith(f", line {line}, column `OT`{ONE}")
 
 
-def test_rows_out_of_order_are_sorted_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_out_of_order_are_sorted_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Only the order is wrong: nothing has to be guessed."""
-    series = validate_series(read(tmp_path / "a.csv", [HEADER, *reversed(ROWS)]), DataParams(), WindowParams())
-    assert series["date"].is_monotonic_increasing and series["HUFL"].tolist() == list(range(12))
-    assert "not in the order of time (line 3 for one); they are sorted" in caplog.text
+    series = check(read(tmp_path / "a.csv", [HEADER, *reversed(ROWS)]))
+    assert series.stamps.is_monotonic_increasing and series.series(0).tolist() == list(range(12))
+    assert "not sorted by time (for example line 3); sorting them" in caplog.text
 
 
-def test_problems_of_several_channels_are_said_at_once(tmp_path: Path) -> None:
+def test_problems_of_several_channels_are_reported_at_once(tmp_path: Path) -> None:
     """One run for each mistake is a morning lost."""
     error = refusal(tmp_path / "bad.csv", with_line(5, "2020-01-01 03:00:00,x,"))
     assert "'x' is not a finite number" in error.what and "channel `OT` is missing" in error.what
 
 
-def test_a_channel_that_does_not_change_is_said_and_stays_finite(
+def test_a_channel_that_does_not_change_is_reported_and_stays_finite(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its deviation is nought, and dividing by it would spread."""
+    """Its deviation is zero, and dividing by it would give infinity."""
     lines = [HEADER, *[f"{row.split(',')[0]},7.25,{n}" for n, row in enumerate(ROWS)]]
-    series = validate_series(read(tmp_path / "a.csv", lines), DataParams(), WindowParams())
-    assert "`HUFL` hardly change" in caplog.text
+    series = check(read(tmp_path / "a.csv", lines))
+    assert "`HUFL`: these channels are constant or almost constant" in caplog.text
     borders = Borders(num_rows=12, train=(0, 8), validation=(6, 10), test=(8, 12))
-    assert np.isfinite(scale_series(series, fit_scaler(series, ["HUFL", "OT"], borders, "x"))["HUFL"]).all()
+    assert np.isfinite(scale_panel(series, fit_scaler(series, borders, "x")).series(0)).all()
 
 
 def test_a_value_too_far_off_to_be_scaled_is_named(tmp_path: Path) -> None:
     """In float32 it would become infinite without a word."""
-    series = validate_series(
-        read(tmp_path / "a.csv", with_line(12, "2020-01-01 10:00:00,1e300,2")), DataParams(), WindowParams()
-    )
+    series = check(read(tmp_path / "a.csv", with_line(12, "2020-01-01 10:00:00,1e300,2")), DataParams(), WindowParams())
     borders = Borders(num_rows=12, train=(0, 8), validation=(6, 10), test=(8, 12))
     with pytest.raises(SeriesError, match=r"1e\+300 is too far") as caught:
-        scale_series(series, fit_scaler(series, ["HUFL", "OT"], borders, "x"))
+        scale_panel(series, fit_scaler(series, borders, "x"))
     assert "2020-01-01 10:00:00, column `HUFL`" in caught.value.where
 
 
@@ -196,18 +196,18 @@ def test_a_gap_in_a_file_out_of_order_is_named_by_the_files_own_line(tmp_path: P
     """The line in the sorted rows is one that nobody can look up."""
     newest_first = [HEADER, *[row for row in reversed(ROWS) if "05:00" not in row]]
     error = refusal(tmp_path / "series.csv", newest_first)
-    assert "2020-01-01 06:00:00 comes 0 days 02:00:00 after 2020-01-01 04:00:00" in error.what
+    assert "2020-01-01 06:00:00 is 0 days 02:00:00 after 2020-01-01 04:00:00" in error.what
     assert error.where.endswith(f"line {newest_first.index(next(row for row in ROWS if '06:00' in row)) + 1}")
 
 
 def test_control_characters_in_names_are_replaced_and_reported(caplog: pytest.LogCaptureFixture) -> None:
     """A spreadsheet's header `Load\\n(kW)` is common; in a log line it would forge another one."""
     raw = pd.DataFrame({"date": pd.date_range("2020-01-01", periods=9, freq="h"), "Load\n(kW)": 1.0, "a\x1b[31m": 2.0})
-    series = validate_series(raw, DataParams(), WindowParams(target="Load\n(kW)"))
-    assert list(series.columns) == ["date", "Load (kW)", "a [31m"]
-    assert "'Load\\n(kW)' is read as `Load (kW)`" in caplog.text and "\x1b" not in caplog.text
+    series = check(raw, DataParams(), WindowParams(target="Load\n(kW)"))
+    assert series.ids == ("Load (kW)", "a [31m")
+    assert "'Load\\n(kW)' becomes `Load (kW)`" in caplog.text and "\x1b" not in caplog.text
     with pytest.raises(SeriesError, match="are equal without control characters"):
-        validate_series(raw.assign(**{"Load (kW)": 1.0}), DataParams(), WindowParams(target="Load (kW)"))
+        check(raw.assign(**{"Load (kW)": 1.0}), DataParams(), WindowParams(target="Load (kW)"))
 
 
 @pytest.mark.parametrize(
@@ -227,8 +227,8 @@ def test_control_characters_in_names_are_replaced_and_reported(caplog: pytest.Lo
 def test_columns_that_pandas_would_turn_into_numbers_are_refused(column: object, kind: str) -> None:
     """A column of dates became nanoseconds since 1970, and was forecast."""
     raw = pd.DataFrame({"date": pd.date_range("2020-01-01", periods=9, freq="h"), "OT": 1.0, "other": column})
-    with pytest.raises(SeriesError, match=f"channel `other` holds {kind}, not real numbers"):
-        validate_series(raw, DataParams(), WindowParams())
+    with pytest.raises(SeriesError, match=f"channel `other` contains {kind}, not real numbers"):
+        check(raw)
 
 
 def test_a_channel_that_is_mostly_missing_is_not_made_up() -> None:
@@ -236,4 +236,4 @@ def test_a_channel_that_is_mostly_missing_is_not_made_up() -> None:
     raw = pd.DataFrame({"date": pd.date_range("2020-01-01", periods=90, freq="h"), "OT": 1.0, "HUFL": np.nan})
     raw.loc[[0, 89], "HUFL"] = 1.0
     with pytest.raises(SeriesError, match="88 of 90 values of channel `HUFL` are missing"):
-        validate_series(raw, DataParams(gaps="interpolate"), WindowParams())
+        check(raw, DataParams(gaps="interpolate"), WindowParams())

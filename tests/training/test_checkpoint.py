@@ -1,4 +1,4 @@
-"""A checkpoint is there whole or not at all, whatever fails while it is written."""
+"""A checkpoint is published atomically, whatever fails while it is written."""
 
 import errno
 import json
@@ -16,11 +16,12 @@ import pytest
 import safetensors.torch
 import torch
 
+from records import finished
 from timellm_pipeline import files
 from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.series.identity import digest_of_file, sealed, unsealed
 from timellm_pipeline.training.checkpoint import CheckpointStore, RunFolder
-from timellm_pipeline.training.finished import Finished, read_finished, write_finished
+from timellm_pipeline.training.result import read_finished, write_finished
 
 # Everything that changes the disk while a checkpoint is written, by where the program looks it up.
 OPERATIONS: list[tuple[Any, str]] = [
@@ -36,21 +37,8 @@ OPERATIONS: list[tuple[Any, str]] = [
 ]
 
 
-FINISHED = Finished(
-    best_step=5,
-    validation_mse=0.5,
-    stop_reason="max_steps",
-    steps=5,
-    resumed=[],
-    parameters={"trainable": 1},
-    trained_in="v",
-    content={"torch": "2"},
-    history="step\n5\n",
-)
-
-
 class Killed(BaseException):
-    """Stands for SIGKILL or a power cut."""
+    """Represents SIGKILL or a power failure."""
 
 
 def save(run: RunFolder, step: int, *, keep: int = 2, best: int | None = None) -> None:
@@ -72,13 +60,13 @@ def failing(
     """Raise before or after the operation of that number; yields the names of the operations that began."""
     seen: list[str] = []
 
-    def wrap(name: str, whole: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             seen.append(name)
             mine = len(seen) - 1 == number
             if mine and when == "before":
                 raise error()
-            result = whole(*args, **kwargs)
+            result = original(*args, **kwargs)
             if mine:
                 raise error()
             return result
@@ -98,7 +86,7 @@ def operations_of_a_save(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> lis
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_crash_at_any_operation_leaves_a_whole_checkpoint(
+def test_a_crash_at_any_operation_leaves_a_complete_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """One gap between writing and publishing, or between deleting and writing, loses hours."""
@@ -127,10 +115,10 @@ def test_a_crash_at_any_operation_leaves_a_whole_checkpoint(
 def test_a_step_saved_again_after_a_fallback_replaces_the_damaged_one(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A damaged folder in the way must not stop the run that repeats its step."""
+    """A damaged folder must not stop the run that repeats its step."""
     save(run, 1)
     save(run, 2)
-    (run.folder / "step-000000002" / "state.pt").write_bytes(b"torn")
+    (run.folder / "step-000000002" / "state.pt").write_bytes(b"corrupt")
     assert run.newest().step == 1
     save(run, 2)
     assert run.newest().step == 2
@@ -140,7 +128,7 @@ def test_a_step_saved_again_after_a_fallback_replaces_the_damaged_one(
 def test_a_full_or_broken_disk_is_one_error_and_costs_no_older_checkpoint(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """accelerate deletes the old checkpoint before it writes the new one; a full disk then leaves nothing."""
+    """Deleting the old checkpoint before the new one is written leaves nothing on a full disk."""
     for step in (1, 2):
         save(run, step)
     until_published = operations_of_a_save(run, monkeypatch).index("replace") + 1
@@ -156,7 +144,7 @@ def test_a_full_or_broken_disk_is_one_error_and_costs_no_older_checkpoint(
 
 
 def test_a_full_disk_inside_safetensors_is_the_same_error(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """safetensors raises an error of its own, which is no OSError."""
+    """safetensors raises its own error class, which is no OSError."""
 
     def fail(*args: Any, **kwargs: Any) -> None:
         raise safetensors.SafetensorError("I/O error: No space left on device")
@@ -169,7 +157,7 @@ def test_a_full_disk_inside_safetensors_is_the_same_error(run: RunFolder, monkey
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
-def test_a_drive_that_does_not_sync_is_said_once_and_used(
+def test_a_drive_that_does_not_sync_is_reported_once_and_used(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
 ) -> None:
     """Mounted drives refuse fsync; refusing to train on them would help nobody."""
@@ -198,19 +186,19 @@ def refuse_renames(patch: pytest.MonkeyPatch, code: int, times: int = 1_000_000)
     """Refuse the next so many renames, of files and of folders."""
     left = [times]
     for name in ("rename", "replace"):
-        whole = getattr(Path, name)
+        original = getattr(Path, name)
 
-        def refused(path: Path, target: Path, whole: Callable[..., Any] = whole) -> Any:
+        def refused(path: Path, target: Path, original: Callable[..., Any] = original) -> Any:
             left[0] -= 1
             if left[0] >= 0:
                 raise OSError(code, os.strerror(code))
-            return whole(path, target)
+            return original(path, target)
 
         patch.setattr(Path, name, refused)
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EINVAL, errno.EXDEV])
-def test_a_drive_that_does_not_rename_gets_whole_copies_and_is_said_once(
+def test_a_drive_that_does_not_rename_gets_complete_copies_and_is_reported_once(
     run: RunFolder,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -221,17 +209,17 @@ def test_a_drive_that_does_not_rename_gets_whole_copies_and_is_said_once(
     refuse_renames(monkeypatch, code)
     for step in range(1, 6):
         save(run, step)
-    (run.folder / "step-000000005" / "state.pt").write_bytes(b"torn")
+    (run.folder / "step-000000005" / "state.pt").write_bytes(b"corrupt")
     assert run.newest().step == 4
     save(run, 5)
-    write_finished(run.folder, FINISHED, np.zeros((8, 1, 2), dtype=np.float32))
+    write_finished(run.folder, finished(), np.zeros((8, 1, 2), dtype=np.float32))
     assert run.newest().step == 5 and read_finished(run.folder).best_step == 5
     assert [path.name for path in sorted(run.folder.glob("*step-*"))] == ["step-000000004", "step-000000005"]
     assert not list(run.folder.glob(".*"))
     assert caplog.text.count("cannot rename") == 1
 
 
-def test_a_copy_that_is_cut_off_does_not_count(
+def test_an_interrupted_copy_does_not_count(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, no_waiting: list[float]
 ) -> None:
     """Where renames are refused a folder appears file by file; its digests come last."""
@@ -239,27 +227,28 @@ def test_a_copy_that_is_cut_off_does_not_count(
         save(run, step)
     refuse_renames(monkeypatch, errno.ENOTSUP)
     copied: list[str] = []
-    whole = shutil.copyfile
+    original = shutil.copyfile
 
     def dying(source: Path, target: Path) -> None:
         if len(copied) == allowed:
             raise Killed
         copied.append(source.name)
-        whole(source, target)
+        original(source, target)
 
     monkeypatch.setattr(shutil, "copyfile", dying)
-    for allowed in range(4):  # noqa: B007 - `dying` reads it
+    # Each of four files is copied beside its place, and into it after the rename was refused.
+    for allowed in range(8):  # noqa: B007 - `dying` reads it
         copied.clear()
         with pytest.raises(Killed):
             save(run, 3)
         assert run.newest().step == 2
     copied.clear()
-    allowed = 4
+    allowed = 8
     save(run, 3)
     assert run.newest().step == 3 and copied[-1] == "manifest.json"
 
 
-def test_a_file_held_for_a_moment_is_waited_for(
+def test_a_file_that_is_briefly_in_use_is_waited_for(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, no_waiting: list[float]
 ) -> None:
     """On Windows a virus scanner holds a new file open, and the rename is refused until it lets go."""
@@ -268,8 +257,8 @@ def test_a_file_held_for_a_moment_is_waited_for(
     assert run.newest().step == 1 and no_waiting == [0.2, 1.0, 5.0] and not caplog.text
 
 
-def test_passed_over_checkpoints_do_not_push_whole_ones_out(run: RunFolder) -> None:
-    """Two damaged newer folders would fill `keep`, and the next save would delete the only whole ones."""
+def test_skipped_checkpoints_do_not_displace_complete_ones(run: RunFolder) -> None:
+    """Two damaged newer folders would fill `keep`, and the next save would delete the only complete ones."""
     for step in (1, 2, 3, 4):
         save(run, step, keep=4)
     for step in (3, 4):
@@ -279,7 +268,7 @@ def test_passed_over_checkpoints_do_not_push_whole_ones_out(run: RunFolder) -> N
     assert [path.name[-1] for path in sorted(run.folder.glob("step-*"))] == ["1", "2"]
 
 
-def test_a_second_process_in_one_folder_is_refused_and_the_first_ones_death_frees_it(tmp_path: Path) -> None:
+def test_a_second_process_in_one_folder_is_refused_until_the_first_one_ends(tmp_path: Path) -> None:
     """Two processes of one training would prune each other's checkpoints."""
     hold = "import sys, time; from pathlib import Path; from timellm_pipeline.training.checkpoint import RunFolder\n"
     hold += "with RunFolder(Path(sys.argv[1]), 'id').alone(): print('in', flush=True); time.sleep(60)"
@@ -293,7 +282,7 @@ def test_a_second_process_in_one_folder_is_refused_and_the_first_ones_death_free
         pass
 
 
-def test_a_drive_without_locks_is_said_and_used(
+def test_a_drive_without_locks_is_reported_and_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Some mounted drives have no locks; training there is still better than none."""
@@ -306,17 +295,17 @@ def test_a_drive_without_locks_is_said_and_used(
     for _ in range(2):
         with RunFolder(tmp_path, "id").alone():
             pass
-    assert caplog.text.count("has no locks") == 1
+    assert caplog.text.count("does not support locks") == 1
 
 
-def test_old_checkpoints_go_but_never_the_best_nor_below_two(run: RunFolder) -> None:
-    """Without its best checkpoint a run has no model to give at its end."""
+def test_old_checkpoints_are_deleted_but_never_the_best_nor_below_two(run: RunFolder) -> None:
+    """Without its best checkpoint a run has no model at its end."""
     for step in range(1, 8):
         save(run, step, keep=1, best=2 if step >= 2 else None)
     assert [path.name[-1] for path in sorted(run.folder.glob("step-*"))] == ["2", "6", "7"]
 
 
-def test_a_checkpoint_that_cannot_be_deleted_is_left_and_said(
+def test_a_checkpoint_that_cannot_be_deleted_is_kept_and_reported(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Windows refuses to delete a file that a virus scanner or a viewer holds open."""
@@ -334,7 +323,7 @@ def test_a_checkpoint_that_cannot_be_deleted_is_left_and_said(
     assert not list(run.folder.glob(".gone-*"))
 
 
-def test_a_root_that_cannot_be_written_is_said_with_what_to_do(tmp_path: Path) -> None:
+def test_a_root_that_cannot_be_written_is_reported_with_what_to_do(tmp_path: Path) -> None:
     """Found out at the first save, this would cost the steps before it."""
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(CheckpointError) as caught:
@@ -342,7 +331,7 @@ def test_a_root_that_cannot_be_written_is_said_with_what_to_do(tmp_path: Path) -
     assert "checkpoint_root" in caught.value.do and str(tmp_path) in caught.value.where
 
 
-def test_too_little_room_is_said_before_training(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_reported_before_training(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A drive that is full after nine hours loses the tenth."""
     run.refuse_too_little_room(checkpoint_bytes=1000, count=4)
     free = shutil.disk_usage(run.folder)._replace(free=2_000_000)
@@ -365,7 +354,7 @@ def test_nothing_in_a_checkpoint_is_unpickled(run: RunFolder, tmp_path: Path) ->
     content = unsealed(json.loads(manifest))
     content["sha256"]["state.pt"] = digest_of_file(folder / "state.pt")
     (folder / "manifest.json").write_text(json.dumps(sealed(content)), encoding="utf-8")
-    with pytest.raises(CheckpointError, match="does not hold plain tensors") as caught:
+    with pytest.raises(CheckpointError, match="other values than tensors") as caught:
         run.newest().state()
     assert "weights_only" not in str(caught.value)
     assert not (tmp_path / "pwned").exists()

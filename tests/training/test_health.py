@@ -1,4 +1,4 @@
-"""A run that has gone wrong stops, says where, and never replaces a good checkpoint by a bad one."""
+"""A run that fails stops, names the place, and never replaces a good checkpoint by a bad one."""
 
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,23 @@ from test_resume import LONG, train
 from conftest import small_parameters
 from timellm_pipeline.errors import TrainingError
 from timellm_pipeline.evaluation.errors import ErrorSums
-from timellm_pipeline.model.timellm import TimeLLM
+from timellm_pipeline.model.network import Network
 from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.training.checkpoint import CheckpointStore
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, step: int, what: str) -> None:
     """Make the loss, or only its gradient, not a number from that step on."""
-    whole = loop_module.TrainingLoop._update
+    original = loop_module.TrainingLoop._update
 
     def poisoned(self: Any, *args: Any, **kwargs: Any) -> None:
         if self.state.step >= step - 1:
             with torch.no_grad():
                 if what == "loss":
-                    self.model.head.bias.fill_(float("nan"))
+                    self.model.network.head.bias.fill_(float("nan"))
                 else:
-                    self.model.head.bias.register_hook(lambda gradient: gradient * float("nan"))
-        whole(self, *args, **kwargs)
+                    self.model.network.head.bias.register_hook(lambda gradient: gradient * float("nan"))
+        original(self, *args, **kwargs)
 
     monkeypatch.setattr(loop_module.TrainingLoop, "_update", poisoned)
 
@@ -37,7 +37,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, step: int, what: str) -> None:
 def test_a_number_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """A NaN that is trained on turns every later checkpoint into waste."""
+    """A NaN in the weights makes every later checkpoint useless."""
     parameters = small_parameters(training=LONG)
     with monkeypatch.context() as patch:
         poison(patch, 9, what)
@@ -49,18 +49,18 @@ def test_a_number_that_is_not_finite_stops_the_run_and_keeps_the_last_good_check
     newest = CheckpointStore(tmp_path / "store").run(folder.name).newest()
     assert newest is not None and newest.step == 8
     assert all(torch.isfinite(weight).all() for weight in newest.weights().values())
-    assert train(raw_series, parameters, tmp_path / "store").record["resumed_from"] == [8]
+    assert train(raw_series, parameters, tmp_path / "store").record.resumed_from == [8]
 
 
 def test_a_validation_that_is_not_finite_never_becomes_best(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the published code a NaN passes every comparison and is saved as the new best model."""
-    whole = loop_module.score_model
+    original = loop_module.score_model
     calls: list[int] = []
 
     def sometimes_nan(*args: Any, **kwargs: Any) -> ErrorSums:
-        sums = whole(*args, **kwargs)
+        sums = original(*args, **kwargs)
         calls.append(1)
         if len(calls) > 1:
             sums.squared = np.full_like(sums.squared, np.nan)
@@ -68,7 +68,7 @@ def test_a_validation_that_is_not_finite_never_becomes_best(
 
     monkeypatch.setattr(loop_module, "score_model", sometimes_nan)
     result = train(raw_series, small_parameters(training=LONG), tmp_path / "store")
-    assert result.record["best_step"] == 5 and np.isfinite(result.record["validation_mse"])
+    assert result.record.best_step == 5 and np.isfinite(result.record.validation_mse)
 
 
 def test_without_one_finite_validation_there_is_no_model(
@@ -76,7 +76,7 @@ def test_without_one_finite_validation_there_is_no_model(
 ) -> None:
     """An untrained model published as a result is worse than none."""
     monkeypatch.setattr(ErrorSums, "mse", property(lambda self: float("nan")))
-    with pytest.raises(TrainingError, match="no validation gave a finite number"):
+    with pytest.raises(TrainingError, match="no validation MSE is finite"):
         train(raw_series, small_parameters(), tmp_path / "store")
 
 
@@ -89,15 +89,15 @@ def test_out_of_memory_says_what_to_lower_and_keeps_the_checkpoint(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """A device's own error names bytes and no parameter."""
-    whole, calls = TimeLLM.forward, []
+    original, calls = Network.forward, []
 
-    def failing(self: TimeLLM, *args: Any) -> Any:
+    def failing(self: Network, *args: Any) -> Any:
         calls.append(1)
         if len(calls) == 6:
             raise error
-        return whole(self, *args)
+        return original(self, *args)
 
-    monkeypatch.setattr(TimeLLM, "forward", failing)
+    monkeypatch.setattr(Network, "forward", failing)
     with pytest.raises(TrainingError, match="out of memory on cpu") as caught:
         train(raw_series, small_parameters(), tmp_path / "store")
     assert "training.batch_size 8" in caught.value.where and "step 4 is kept" in caught.value.where

@@ -8,16 +8,16 @@ from timellm_pipeline.training.order import batch_order, epoch_order
 from timellm_pipeline.training.schedule import Schedule
 
 
-def test_the_order_from_any_step_is_the_rest_of_the_whole_order() -> None:
+def test_the_order_from_any_step_is_the_rest_of_the_complete_order() -> None:
     """A resumed run that shuffles anew sees some windows twice and others never."""
-    whole = list(batch_order(103, 8, seed=7, first_step=0, last_step=40))
+    complete = list(batch_order(103, 8, seed=7, first_step=0, last_step=40))
     for first in (0, 1, 11, 12, 13, 25, 39):
         rest = list(batch_order(103, 8, seed=7, first_step=first, last_step=40))
-        assert all(np.array_equal(one, other) for one, other in zip(rest, whole[first:], strict=True))
+        assert all(np.array_equal(one, other) for one, other in zip(rest, complete[first:], strict=True))
 
 
 def test_an_epoch_takes_every_window_once_less_the_remainder_and_epochs_differ() -> None:
-    """A window that is never drawn is data thrown away; the same order each epoch is no shuffling."""
+    """A window that is never drawn is lost data; the same order in each epoch is no shuffling."""
     batches = list(batch_order(103, 8, seed=7, first_step=0, last_step=24))
     first, second = np.concatenate(batches[:12]), np.concatenate(batches[12:])
     assert len(np.unique(first)) == len(first) == 96

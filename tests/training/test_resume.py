@@ -1,4 +1,4 @@
-"""Promise 4: a run that was cut off ends with the same bytes as one that was not."""
+"""Promise 4: an interrupted run ends with the same bytes as an uninterrupted one."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from accelerate.optimizer import AcceleratedOptimizer
 
 from conftest import make_inputs, small_parameters
 from timellm_pipeline.errors import CheckpointError
@@ -16,11 +15,12 @@ from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.history import TIME_COLUMNS
-from timellm_pipeline.training.run import TrainingResult, train_model
+from timellm_pipeline.training.result import Resume, TrainingResult
+from timellm_pipeline.training.run import train_model
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the program may catch it."""
+    """Represents SIGKILL: nothing in the program may catch it."""
 
 
 def train(raw: pd.DataFrame, parameters: Parameters, root: Path, version: str = "v1") -> TrainingResult:
@@ -30,12 +30,12 @@ def train(raw: pd.DataFrame, parameters: Parameters, root: Path, version: str = 
 
 def kill_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """End the process the moment so many steps have been run, whatever has been saved by then."""
-    whole = loop_module.TrainingLoop._after_update
+    original = loop_module.TrainingLoop._after_update
 
     def dying(self: Any, group: Any, *others: Any) -> None:
         if self.state.step >= step:
             raise Killed
-        whole(self, group, *others)
+        original(self, group, *others)
 
     monkeypatch.setattr(loop_module.TrainingLoop, "_after_update", dying)
 
@@ -47,37 +47,37 @@ def assert_same(one: TrainingResult, other: TrainingResult) -> None:
     without_times = [result.history.drop(columns=list(TIME_COLUMNS)) for result in (one, other)]
     pd.testing.assert_frame_equal(*without_times, check_exact=True)
     for key in ("best_step", "validation_mse", "stop_reason", "training_id", "content_id"):
-        assert one.record[key] == other.record[key], key
+        assert getattr(one.record, key) == getattr(other.record, key), key
 
 
 LONG = {"max_steps": 24, "save_steps": 2, "validate_steps": 5, "log_steps": 3, "batch_size": 64}
 
 
 @pytest.fixture(scope="module")
-def undisturbed(raw_series: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
-    """24 steps over several epochs (11 steps each) with dropout, never cut off."""
-    return train(raw_series, small_parameters(training=LONG), tmp_path_factory.mktemp("undisturbed") / "store")
+def uninterrupted(raw_series: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    """24 steps over several epochs (11 steps each) with dropout, never interrupted."""
+    return train(raw_series, small_parameters(training=LONG), tmp_path_factory.mktemp("uninterrupted") / "store")
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 8, 11, 12, 15, 20, 23])
 def test_a_run_killed_at_any_step_ends_with_the_same_bytes(
-    raw_series: pd.DataFrame, undisturbed: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    raw_series: pd.DataFrame, uninterrupted: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    """A resume that loses the order, a random state or a counter trains on, to another model."""
+    """A resume that loses the order, a random state or a counter ends with another model."""
     parameters = small_parameters(training=LONG)
     with monkeypatch.context() as patch:
         kill_after(patch, step)
         with pytest.raises(Killed):
             train(raw_series, parameters, tmp_path / "store")
     resumed = train(raw_series, parameters, tmp_path / "store")
-    assert_same(resumed, undisturbed)
+    assert_same(resumed, uninterrupted)
     last_saved = max([saved for saved in (*range(2, 24, 2), 5, 10, 15, 20) if saved < step], default=0)
-    assert resumed.record["resumed_from"] == ([last_saved] if last_saved >= 2 else [])
-    assert resumed.record["steps_run"] == 24 - (last_saved if last_saved >= 2 else 0)
+    assert resumed.record.resumed_from == ([last_saved] if last_saved >= 2 else [])
+    assert resumed.record.steps_run == 24 - (last_saved if last_saved >= 2 else 0)
 
 
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
-    raw_series: pd.DataFrame, undisturbed: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    raw_series: pd.DataFrame, uninterrupted: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one resume restores, the next one must be able to restore again."""
     parameters = small_parameters(training=LONG)
@@ -87,8 +87,8 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
             with pytest.raises(Killed):
                 train(raw_series, parameters, tmp_path / "store")
     resumed = train(raw_series, parameters, tmp_path / "store")
-    assert_same(resumed, undisturbed)
-    assert len(resumed.record["resumed_from"]) == 4
+    assert_same(resumed, uninterrupted)
+    assert len(resumed.record.resumed_from) == 4
 
 
 @pytest.mark.parametrize("options", [{"accumulate": 3}, {"num_workers": 2}], ids=["accumulate", "workers"])
@@ -97,14 +97,14 @@ def test_accumulation_and_workers_resume_exactly(
 ) -> None:
     """A checkpoint inside an accumulation, or batches lost in a worker's queue, would shift everything after it."""
     parameters = small_parameters(backbones["gpt2"], training={**LONG, "max_steps": 14, "save_steps": 4, **options})
-    whole = train(raw_series, parameters, tmp_path / "whole")
+    complete = train(raw_series, parameters, tmp_path / "complete")
     with monkeypatch.context() as patch:
         kill_after(patch, 8)
         with pytest.raises(Killed):
             train(raw_series, parameters, tmp_path / "store")
     resumed = train(raw_series, parameters, tmp_path / "store")
-    assert_same(resumed, whole)
-    assert resumed.record["resumed_from"]
+    assert_same(resumed, complete)
+    assert resumed.record.resumed_from
 
 
 def test_workers_and_saving_change_no_number(raw_series: pd.DataFrame, tmp_path: Path) -> None:
@@ -114,26 +114,26 @@ def test_workers_and_saving_change_no_number(raw_series: pd.DataFrame, tmp_path:
     assert_same(train(raw_series, other, tmp_path / "b"), plain)
 
 
-def test_early_stopping_counts_on_after_a_resume(
+def test_early_stopping_keeps_counting_after_a_resume(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A counter that starts at nought again would train longer after each interruption."""
+    """A counter that restarts at zero would train longer after each interruption."""
     parameters = small_parameters(
         training={**LONG, "max_steps": 80, "validate_steps": 4, "patience": 2, "learning_rate": 0.3}
     )
-    whole = train(raw_series, parameters, tmp_path / "whole")
-    assert whole.record["stop_reason"] == "early_stopping" and whole.record["steps"] < 80
+    complete = train(raw_series, parameters, tmp_path / "complete")
+    assert complete.record.stop_reason == "early_stopping" and complete.record.steps < 80
     with monkeypatch.context() as patch:
-        kill_after(patch, whole.record["steps"] - 1)
+        kill_after(patch, complete.record.steps - 1)
         with pytest.raises(Killed):
             train(raw_series, parameters, tmp_path / "store")
-    assert_same(train(raw_series, parameters, tmp_path / "store"), whole)
+    assert_same(train(raw_series, parameters, tmp_path / "store"), complete)
 
 
 @pytest.mark.parametrize("damage", ["flipped bit", "emptied state", "no manifest", "foreign format"])
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
     raw_series: pd.DataFrame,
-    undisturbed: TrainingResult,
+    uninterrupted: TrainingResult,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -157,22 +157,22 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(
         (newest / "manifest.json").unlink()
     else:
         manifest = (newest / "manifest.json").read_text(encoding="utf-8")
-        (newest / "manifest.json").write_text(manifest.replace('"format": 1', '"format": 99'), encoding="utf-8")
+        (newest / "manifest.json").write_text(manifest.replace('"format": 2', '"format": 99'), encoding="utf-8")
     resumed = train(raw_series, parameters, tmp_path / "store")
-    assert resumed.record["resumed_from"] == [10]
+    assert resumed.record.resumed_from == [10]
     assert "step-000000012 is skipped" in caplog.text
-    assert_same(resumed, undisturbed)
+    assert_same(resumed, uninterrupted)
 
 
-def test_other_parameters_start_afresh_and_the_log_says_which(
+def test_other_parameters_start_a_new_training_and_the_log_names_them(
     raw_series: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Resuming a run of another learning rate would give a model that no parameters describe."""
     caplog.set_level("INFO")
     first = train(raw_series, small_parameters(), tmp_path / "store")
     second = train(raw_series, small_parameters(training={"learning_rate": 0.01}), tmp_path / "store")
-    assert second.record["training_id"] != first.record["training_id"]
-    assert second.record["resumed_from"] == []
+    assert second.record.training_id != first.record.training_id
+    assert second.record.resumed_from == []
     assert "training.learning_rate: 0.001 -> 0.01" in caplog.text
 
 
@@ -185,30 +185,32 @@ def test_another_version_resumes_with_a_warning_or_is_refused_on_request(
         with pytest.raises(Killed):
             train(raw_series, small_parameters(training=LONG), tmp_path / "store")
     monkeypatch.setattr("timellm_pipeline.training.identity.source_digest", lambda: "another source")
-    with pytest.raises(CheckpointError, match="computed by something else: source"):
+    with pytest.raises(CheckpointError, match="computed with other code, versions or devices: source"):
         train(raw_series, small_parameters(training={**LONG, "resume": "exact"}), tmp_path / "store")
     resumed = train(raw_series, small_parameters(training=LONG), tmp_path / "store")
-    assert resumed.record["resumed_from"] == [8]
-    (link,) = resumed.record["resume_chain"]
-    assert link["byte_equal"] is False and link["differences"][0].startswith("source: ")
-    assert "no byte equality is promised" in caplog.text
+    assert resumed.record.resumed_from == [8]
+    (link,) = resumed.record.resume_chain
+    assert link.byte_equal is False and link.differences[0].startswith("source: ")
+    assert "byte equality is not guaranteed" in caplog.text
 
 
-def test_finished_is_finished(raw_series: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Training again what is done wastes hours; saying `trained` of a copy is a lie."""
+def test_a_finished_training_is_saved_again_and_not_repeated(
+    raw_series: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Training again what is finished wastes hours; `trained` is wrong for a copy."""
     caplog.set_level("INFO")
     first = train(raw_series, small_parameters(), tmp_path / "store", "v1")
     second = train(raw_series, small_parameters(), tmp_path / "store", "v2")
-    assert (first.record["trained"], second.record["trained"]) == (True, False)
-    assert second.record["trained_in"] == "v1" and second.record["steps_run"] == 0
+    assert (first.record.trained, second.record.trained) == (True, False)
+    assert second.record.trained_in == "v1" and second.record.steps_run == 0
     assert "is already finished (in version v1)" in caplog.text
     assert_same(second, first)
     forced = train(raw_series, small_parameters(training={"force": True}), tmp_path / "store", "v3")
-    assert forced.record["trained_in"] == "v3" and forced.record["steps_run"] == 12
+    assert forced.record.trained_in == "v3" and forced.record.steps_run == 12
     assert_same(forced, first)
 
 
-def test_a_finished_run_outlives_the_machine_that_ran_it(raw_series: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_finished_run_can_be_restored_from_its_store_alone(raw_series: pd.DataFrame, tmp_path: Path) -> None:
     """When only the mounted drive is left, the model must come back from it."""
     first = train(raw_series, small_parameters(), tmp_path / "store")
     shutil.copytree(tmp_path / "store", tmp_path / "moved")
@@ -216,7 +218,7 @@ def test_a_finished_run_outlives_the_machine_that_ran_it(raw_series: pd.DataFram
 
 
 def damage(folder: Path) -> None:
-    (folder / "trainable.safetensors").write_bytes(b"torn")
+    (folder / "trainable.safetensors").write_bytes(b"corrupt")
 
 
 def test_a_damaged_best_checkpoint_is_found_on_resume_and_another_is_chosen(
@@ -234,18 +236,18 @@ def test_a_damaged_best_checkpoint_is_found_on_resume_and_another_is_chosen(
     assert best == 10
     damage(folder / "step-000000010")
     resumed = train(raw_series, parameters, tmp_path / "store")
-    assert "best checkpoint, of step 10, is lost" in caplog.text
-    assert resumed.record["best_step"] in (15, 20, 24)
-    (link,) = resumed.record["resume_chain"]
-    assert link == {"step": 12, "byte_equal": False, "differences": ["best checkpoint: step 10 -> lost"]}
+    assert "best checkpoint, step 10, is lost" in caplog.text
+    assert resumed.record.best_step in (15, 20, 24)
+    (link,) = resumed.record.resume_chain
+    assert link == Resume(step=12, byte_equal=False, differences=["best checkpoint: step 10 -> lost"])
 
 
-def test_a_finished_run_whose_best_checkpoint_is_damaged_says_what_to_do(
+def test_a_finished_run_whose_best_checkpoint_is_damaged_names_what_to_do(
     raw_series: pd.DataFrame, tmp_path: Path
 ) -> None:
     """The marker alone is no model."""
     first = train(raw_series, small_parameters(), tmp_path / "store")
-    damage(next((tmp_path / "store").glob(f"*/step-{first.record['best_step']:09d}")))
+    damage(next((tmp_path / "store").glob(f"*/step-{first.record.best_step:09d}")))
     with pytest.raises(CheckpointError, match="best checkpoint is damaged") as caught:
         train(raw_series, small_parameters(), tmp_path / "store")
     assert "training.force=true" in caught.value.do
@@ -255,7 +257,7 @@ def test_a_finished_run_whose_best_checkpoint_is_damaged_says_what_to_do(
 def test_force_keeps_the_finished_result_until_nothing_can_go_wrong_before_the_first_step(
     raw_series: pd.DataFrame, backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hub that cannot be reached must not cost the model that is there."""
+    """A hub that cannot be reached must not cost the finished model."""
     parameters = small_parameters(backbones["gpt2"])
     first = train(raw_series, parameters, tmp_path / "store")
 
@@ -267,57 +269,56 @@ def test_force_keeps_the_finished_result_until_nothing_can_go_wrong_before_the_f
         with pytest.raises(CheckpointError, match="no hub"):
             train(raw_series, small_parameters(backbones["gpt2"], training={"force": True}), tmp_path / "store")
     again = train(raw_series, parameters, tmp_path / "store", "v2")
-    assert again.record["steps_run"] == 0
+    assert again.record.steps_run == 0
     assert_same(again, first)
 
 
-def test_a_finished_result_of_another_source_is_said_or_refused_on_request(
+def test_a_finished_result_of_another_source_is_reported_or_refused_on_request(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its manifest must name what computed it, not what reads it."""
     first = train(raw_series, small_parameters(), tmp_path / "store")
     monkeypatch.setattr("timellm_pipeline.training.identity.source_digest", lambda: "another source")
-    with pytest.raises(CheckpointError, match="this finished training was computed by something else: source"):
+    with pytest.raises(
+        CheckpointError, match="this finished training was computed with other code, versions or devices: source"
+    ):
         train(raw_series, small_parameters(training={"resume": "exact"}), tmp_path / "store")
     again = train(raw_series, small_parameters(), tmp_path / "store", "v2")
-    assert again.record["content"] == first.record["content"]
-    assert again.record["content_id"] == first.record["content_id"] == again.model.config.content_id
-    assert "this finished training was computed by something else" in caplog.text
+    assert again.record.content == first.record.content
+    assert again.record.content_id == first.record.content_id == again.model.config.content_id
+    assert "this finished training was computed with other code, versions or devices" in caplog.text
 
 
 def test_other_data_is_named_by_its_parameters_not_by_digests(
     raw_series: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`data.scaled_series: 5f0c… -> 91ab…` tells nobody what was changed."""
+    """`data.scaled_series: 5f0c… -> 91ab…` shows nobody what was changed."""
     caplog.set_level("INFO")
     train(raw_series, small_parameters(), tmp_path / "store")
     train(raw_series, small_parameters(split={"train_ratio": 0.6}), tmp_path / "store")
-    (said,) = [record.message for record in caplog.records if "a new training" in record.message]
-    assert "split.train_ratio: 0.7 -> 0.6" in said and "data.scaled_series" not in said
+    (message,) = [record.message for record in caplog.records if "a new training" in record.message]
+    assert "split.train_ratio: 0.7 -> 0.6" in message and "data.scaled_series" not in message
 
 
 def test_the_loss_scaler_of_fp16_is_resumed(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A scaler that starts anew grows at other steps, and skips other updates. A CPU has no fp16, but has a scaler."""
-    whole_loop = loop_module.TrainingLoop.__init__
+    original = loop_module.TrainingLoop.__init__
 
     def with_scaler(self: Any, *args: Any) -> None:
-        whole_loop(self, *args)
-        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=3)
-        self.accelerator.scaler = scaler
-        self.optimizer = AcceleratedOptimizer(self.optimizer.optimizer, scaler=scaler)
-        self.accelerator._optimizers = [self.optimizer]
+        original(self, *args)
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=3)
 
     mse = torch.nn.functional.mse_loss
     monkeypatch.setattr(loop_module.F, "mse_loss", lambda one, other: 16 * mse(one, other))
     monkeypatch.setattr(loop_module.TrainingLoop, "__init__", with_scaler)
     parameters = small_parameters(training=LONG)
-    whole = train(raw_series, parameters, tmp_path / "whole")
-    skipped = whole.history["skipped_updates"]
+    complete = train(raw_series, parameters, tmp_path / "complete")
+    skipped = complete.history["skipped_updates"]
     assert 0 < skipped.iloc[0] < skipped.iloc[-1] < 20, "overflows early and late"
     with monkeypatch.context() as patch:
         kill_after(patch, 13)
         with pytest.raises(Killed):
             train(raw_series, parameters, tmp_path / "store")
-    assert_same(train(raw_series, parameters, tmp_path / "store"), whole)
+    assert_same(train(raw_series, parameters, tmp_path / "store"), complete)

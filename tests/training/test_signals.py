@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C save at the next update and leave with the status that schedulers expect."""
+"""SIGTERM and Ctrl-C save at the next update and exit with the status that schedulers expect."""
 
 import os
 import signal
@@ -12,21 +12,21 @@ from test_resume import LONG, assert_same, train
 
 from conftest import small_parameters
 from timellm_pipeline.model.batches import BatchMaker, load_batches
-from timellm_pipeline.series.windows import Windows
+from timellm_pipeline.model.future import ArrayWindows
 from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.training.signals import STOPPING, StopSignals, TrainingStopped
 
 
 def signal_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, number: int) -> None:
     """Send this process a signal in the middle of the given call of a method of the loop."""
-    whole = getattr(loop_module.TrainingLoop, name)
+    original = getattr(loop_module.TrainingLoop, name)
     calls: list[int] = []
 
     def signalling(self: Any, *args: Any, **kwargs: Any) -> Any:
         calls.append(1)
         if len(calls) == call:
             os.kill(os.getpid(), number)
-        return whole(self, *args, **kwargs)
+        return original(self, *args, **kwargs)
 
     monkeypatch.setattr(loop_module.TrainingLoop, name, signalling)
 
@@ -44,12 +44,12 @@ def signal_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, number: int
     ],
 )
 @pytest.mark.parametrize("where", ["_update", "_validate"])
-def test_a_signal_saves_at_the_next_update_and_the_rerun_goes_on_from_there(
+def test_a_signal_saves_at_the_next_update_and_the_rerun_resumes_from_there(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, where: str
 ) -> None:
-    """A machine that is taken away with notice must lose no step, not even in the middle of a validation."""
+    """A preemption with notice must lose no step, not even in the middle of a validation."""
     parameters = small_parameters(training={**LONG, "save_steps": 1000})
-    whole = train(raw_series, parameters, tmp_path / "whole")
+    complete = train(raw_series, parameters, tmp_path / "complete")
     with monkeypatch.context() as patch:
         signal_at(patch, where, 8 if where == "_update" else 2, number)
         with pytest.raises(TrainingStopped) as caught:
@@ -58,11 +58,11 @@ def test_a_signal_saves_at_the_next_update_and_the_rerun_goes_on_from_there(
     assert caught.value.status == status
     assert f"stopped at step {step}" in str(caught.value) and "resumes from there" in str(caught.value)
     resumed = train(raw_series, parameters, tmp_path / "store")
-    assert resumed.record["resumed_from"] == [step]
-    assert_same(resumed, whole)
+    assert resumed.record.resumed_from == [step]
+    assert_same(resumed, complete)
 
 
-def test_a_second_ctrl_c_leaves_at_once_and_handlers_are_put_back() -> None:
+def test_a_second_ctrl_c_exits_at_once_and_handlers_are_restored() -> None:
     """Somebody who presses twice does not want to wait for a step of half a minute."""
     before = signal.getsignal(signal.SIGINT)
     with StopSignals() as signals:
@@ -75,8 +75,8 @@ def test_a_second_ctrl_c_leaves_at_once_and_handlers_are_put_back() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
-def test_a_run_under_nohup_goes_on_when_the_terminal_closes() -> None:
-    """`nohup kedro run &` asks for just that."""
+def test_a_run_under_nohup_continues_when_the_terminal_closes() -> None:
+    """`nohup kedro run &` is meant for that."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with StopSignals() as signals:
@@ -88,9 +88,8 @@ def test_a_run_under_nohup_goes_on_when_the_terminal_closes() -> None:
 
 
 def test_workers_leave_signals_to_the_parent() -> None:
-    """Ctrl-C reaches the whole group; a worker that dies of it ends training without a save."""
-    zeros = np.zeros((1, 8), dtype=np.float32)
-    windows = Windows(zeros, np.array([0]), np.array([0]), ("OT",), seq_len=6, pred_len=2)
+    """Ctrl-C reaches the process group; a worker that ends by it would end training without a checkpoint."""
+    windows = ArrayWindows(np.zeros((1, 6), dtype=np.float32))
     made = load_batches(BatchMaker(windows, None), [], num_workers=1)
     before = {number: signal.getsignal(number) for number in STOPPING}
     try:

@@ -1,5 +1,13 @@
-"""Kedro datasets of the project's own."""
+"""The project's own Kedro datasets."""
 
+from timellm_pipeline.datasets.files import (
+    AtomicCSVDataset,
+    AtomicJSONDataset,
+    AtomicParquetDataset,
+    AtomicPlotDataset,
+    AtomicTextDataset,
+    RecordDataset,
+)
 from timellm_pipeline.datasets.handles import (
     BackboneDataset,
     CheckpointStoreDataset,
@@ -7,25 +15,22 @@ from timellm_pipeline.datasets.handles import (
     RunContextDataset,
 )
 from timellm_pipeline.datasets.model import TimeLLMDataset
+from timellm_pipeline.datasets.panels import PanelDataset, WindowIndexDataset
 from timellm_pipeline.datasets.raw_series import RawSeriesDataset
-from timellm_pipeline.datasets.whole import (
-    WholeCSVDataset,
-    WholeJSONDataset,
-    WholeParquetDataset,
-    WholePlotDataset,
-    WholeTextDataset,
-)
 
 __all__ = [
+    "AtomicCSVDataset",
+    "AtomicJSONDataset",
+    "AtomicParquetDataset",
+    "AtomicPlotDataset",
+    "AtomicTextDataset",
     "BackboneDataset",
     "CheckpointStoreDataset",
+    "PanelDataset",
     "RawSeriesDataset",
+    "RecordDataset",
     "RegistryDataset",
     "RunContextDataset",
     "TimeLLMDataset",
-    "WholeCSVDataset",
-    "WholeJSONDataset",
-    "WholeParquetDataset",
-    "WholePlotDataset",
-    "WholeTextDataset",
+    "WindowIndexDataset",
 ]

@@ -1,4 +1,4 @@
-"""Catalog entries that hand out a tool instead of data: the backbone, the checkpoint store, the run's own facts."""
+"""Catalog entries that load a handle instead of data: the backbone, the checkpoint store, the registry, the run."""
 
 import platform
 import subprocess
@@ -8,7 +8,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, AbstractVersionedDataset, Version
 
-from timellm_pipeline.datasets.whole import checked_keep_versions
+from timellm_pipeline.datasets.atomic import checked_keep_versions
 from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.retraining.registry import Registry
@@ -31,7 +31,7 @@ class BackboneDataset(AbstractDataset[None, BackboneSource]):
     """The source of frozen language models. Loading the entry loads no weights.
 
     Args:
-        cache: folder for unpacked weights; null: the user's cache folder.
+        cache: folder for unpacked weights; null for the user's cache folder.
         metadata: for kedro-viz.
     """
 
@@ -39,11 +39,11 @@ class BackboneDataset(AbstractDataset[None, BackboneSource]):
         self.cache, self.metadata = cache, metadata
 
     def load(self) -> BackboneSource:
-        """A source that says what a backbone is and loads it on demand."""
+        """A source that identifies backbones and loads them on demand."""
         return BackboneSource(Path(self.cache)) if self.cache else BackboneSource()
 
     def save(self, data: None) -> None:
-        """Refused: backbones are never written here."""
+        """Not supported: backbones are never written."""
         raise NotImplementedError("a backbone is frozen")
 
     def _describe(self) -> dict[str, Any]:
@@ -51,12 +51,12 @@ class BackboneDataset(AbstractDataset[None, BackboneSource]):
 
 
 class CheckpointStoreDataset(AbstractDataset[None, CheckpointStore]):
-    """The store of step checkpoints, an input of training: training reads and writes it while it runs.
+    """The store of step checkpoints, an input of training, which reads and writes it while it runs.
 
     Args:
-        filepath: the root folder of all runs' checkpoints.
-        on_a_drive: the folder around it must be there already. A drive that is not mounted would else be a folder on
-            a disk that goes with the machine, and every checkpoint with it.
+        filepath: the root folder of the checkpoints of all runs.
+        on_a_drive: require that the parent folder exists. If the drive is not mounted, checkpoints would otherwise be
+            written to the local disk of a machine and be lost with that machine.
         metadata: for kedro-viz.
     """
 
@@ -69,12 +69,12 @@ class CheckpointStoreDataset(AbstractDataset[None, CheckpointStore]):
             raise CheckpointError(
                 f"the drive for checkpoints is not mounted: there is no folder {self.root.parent}",
                 where="step_checkpoints of conf/colab/catalog.yml",
-                do="mount it first, or say where they go: --params checkpoint_root=PATH",
+                do="mount it first, or set another folder: --params checkpoint_root=PATH",
             )
         return CheckpointStore(self.root)
 
     def save(self, data: None) -> None:
-        """Refused: training saves through the store."""
+        """Not supported: training saves through the store."""
         raise NotImplementedError("checkpoints are saved by training, through the store")
 
     def _describe(self) -> dict[str, Any]:
@@ -82,12 +82,12 @@ class CheckpointStoreDataset(AbstractDataset[None, CheckpointStore]):
 
 
 class RegistryDataset(AbstractDataset[None, Registry]):
-    """The registry of champions, an input of retraining, which moves its pointer.
+    """The registry of champions, an input of retraining, which writes its decisions.
 
     Args:
-        filepath: the folder that holds the pointer, the decisions and the model versions.
-        keep_versions: newest model versions that stay after a retraining, besides the champion and the one before it;
-            null keeps all.
+        filepath: the folder of champion.json, the decision journal and the model versions.
+        keep_versions: number of newest model versions kept after a retraining, in addition to the champion and the
+            previous champion; null keeps all.
         metadata: for kedro-viz.
     """
 
@@ -102,7 +102,7 @@ class RegistryDataset(AbstractDataset[None, Registry]):
         return Registry(self.root, self.keep_versions)
 
     def save(self, data: None) -> None:
-        """Refused: decisions are written through the registry."""
+        """Not supported: decisions are written through the registry."""
         raise NotImplementedError("decisions are written through the registry")
 
     def _describe(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class RegistryDataset(AbstractDataset[None, Registry]):
 
 
 class RunContextDataset(AbstractVersionedDataset[None, dict[str, Any]]):
-    """Facts of this very run: the version its results get, the git commit, package versions.
+    """Facts of the current run: the version of its results, the git commit, package versions.
 
     Args:
         filepath: the project's folder, for git.
@@ -128,7 +128,7 @@ class RunContextDataset(AbstractVersionedDataset[None, dict[str, Any]]):
     def load(self) -> dict[str, Any]:
         """`version`, `git` (commit and dirty flag, or null), `packages`, `python`, `platform`.
 
-        Found out once, when the first node asks: hours later the checkout may hold another commit.
+        Determined once, when the first node loads it: hours later the checkout may have another commit.
         """
         self._facts = self._facts or self._find_facts()
         return self._facts
@@ -143,7 +143,7 @@ class RunContextDataset(AbstractVersionedDataset[None, dict[str, Any]]):
         }
 
     def save(self, data: None) -> None:
-        """Refused: these are facts."""
+        """Not supported: the facts are read only."""
         raise NotImplementedError("the run's facts are read only")
 
     def _exists(self) -> bool:
@@ -157,7 +157,7 @@ def _git(folder: Path) -> dict[str, Any] | None:
     try:
         commit, status = (
             subprocess.run(
-                ["git", *words],
+                ["git", *arguments],
                 cwd=folder,
                 capture_output=True,
                 encoding="utf-8",
@@ -165,7 +165,7 @@ def _git(folder: Path) -> dict[str, Any] | None:
                 check=True,
                 timeout=20,
             ).stdout
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"])
         )
     except (OSError, subprocess.SubprocessError):  # no git, or no repository
         return None

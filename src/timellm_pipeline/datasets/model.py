@@ -1,18 +1,18 @@
-"""The trained model in the catalog: a folder, handed out as a handle that loads weights only when asked to."""
+"""The trained model in the catalog: a folder, loaded as a handle that reads the weights on demand."""
 
 import json
 from pathlib import Path
 
-from kedro_datasets._typing import JSONPreview
-
-from timellm_pipeline.datasets.whole import WholeDataset
+from timellm_pipeline.datasets.atomic import AtomicDataset
+from timellm_pipeline.datasets.previews import JSONPreview
 from timellm_pipeline.model.saved import CONFIG, SavedModel, TrainedModel, find_damage
 from timellm_pipeline.retraining.registry import Registry
 
 
-class TimeLLMDataset(WholeDataset[TrainedModel, SavedModel]):
-    """`config.json`, `model.safetensors` (trainable weights alone) and `scaler.json`, one folder a version."""
+class TimeLLMDataset(AtomicDataset[TrainedModel, SavedModel]):
+    """`config.json`, `model.safetensors` (only the trainable weights) and `scaler.json`, one folder per version."""
 
+    manifest = CONFIG
     how_to_make = "train one: kedro run --pipeline train, or publish a checkpoint: kedro run --pipeline publish"
 
     def read(self, path: Path) -> SavedModel:

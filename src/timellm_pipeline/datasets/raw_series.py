@@ -1,4 +1,4 @@
-"""The raw file, fetched first where the configuration says from where and the file is not there yet."""
+"""The raw file, downloaded first if it does not exist and the configuration contains its URL."""
 
 import errno
 import json
@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import TablePreview
 
+from timellm_pipeline.datasets.previews import TablePreview
 from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.reading import RawFile, read_table
@@ -25,12 +25,12 @@ KINDS = (
 
 
 class RawSeriesDataset(AbstractDataset[None, RawFile]):
-    """A file with one row per time stamp, read only: its bytes, unchanged. `data` sets how they are read.
+    """A read-only file with one row per time stamp, loaded as unchanged bytes. `data` sets how they are parsed.
 
     Args:
-        filepath: the CSV.
+        filepath: the CSV or Parquet file.
         fetch: `{url, sha256, path}` of a public file, downloaded only when the file to read is `path` and does not
-            exist. Another file is never replaced by a download.
+            exist. A download never replaces another file.
         metadata: for kedro-viz.
     """
 
@@ -40,10 +40,10 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
         self.path, self.fetch, self.metadata = Path(filepath), fetch, metadata
 
     def load(self) -> RawFile:
-        """The file. Raises SeriesError when it is not there, cannot be read, or changes meanwhile."""
+        """The file. Raises SeriesError when it does not exist, cannot be read, or changes during reading."""
         problem = _find_problem(self.path)
-        wanted = self.fetch is not None and Path(self.fetch["path"]) == self.path
-        if self.fetch is not None and wanted and problem == ("there is no such file", GIVE):
+        is_public_file = self.fetch is not None and Path(self.fetch["path"]) == self.path
+        if self.fetch is not None and is_public_file and problem == ("there is no such file", GIVE):
             self._download(self.fetch)
             problem = _find_problem(self.path)
         if problem is not None:
@@ -57,24 +57,24 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
             raise SeriesError(
                 f"the file cannot be read: {error.strerror or error}",
                 where=str(self.path),
-                do="check that you may read it, and that its drive is there",
+                do="check the permissions of the file, and that its drive is mounted",
             ) from error
         except MemoryError as error:
             raise SeriesError(
                 f"the file does not fit into memory ({before.st_size / 1e9:,.1f} GB)",
                 where=str(self.path),
-                do="give fewer rows or channels, or use a machine with more memory",
+                do="use fewer rows or channels, or a machine with more memory",
             ) from error
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
             raise SeriesError(
                 "the file changed while it was read",
                 where=str(self.path),
-                do="run again when nothing writes to it",
+                do="run again when no program writes to it",
             )
         return RawFile(str(self.path), content)
 
     def save(self, data: None) -> None:
-        """Refused: the raw series is read only."""
+        """Not supported: the raw series is read only."""
         raise NotImplementedError("the raw series is read only")
 
     def preview(self, nrows: int = 5) -> TablePreview:
@@ -85,7 +85,7 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
     def _download(self, fetch: dict[str, str]) -> None:
         import pooch
 
-        log.info("Fetching %s", fetch["url"])
+        log.info("downloading %s", fetch["url"])
         try:
             pooch.retrieve(
                 fetch["url"],
@@ -93,11 +93,11 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
                 fname=self.path.name,
                 path=self.path.parent,
             )
-        except Exception as error:  # every network library below pooch raises its own
+        except Exception as error:  # each network library that pooch uses raises its own
             raise SeriesError(
-                f"the file is not there and could not be fetched from {fetch['url']}: {error}",
+                f"the file does not exist and could not be downloaded from {fetch['url']}: {error}",
                 where=str(self.path),
-                do="fetch it by hand and pass it: --params raw_csv=PATH",
+                do="download it manually and set its path: --params raw_csv=PATH",
             ) from error
 
     def _exists(self) -> bool:
@@ -113,7 +113,7 @@ def _find_problem(path: Path) -> tuple[str, str] | None:
         mode = path.stat().st_mode
     except FileNotFoundError:
         target = _link_target(path)
-        return f"this is a link to {target}, which is not there" if target else "there is no such file", GIVE
+        return f"this is a link to {target}, which does not exist" if target else "there is no such file", GIVE
     except (OSError, ValueError) as error:  # a path too long, a zero byte, a folder that cannot be read
         if getattr(error, "errno", None) == errno.ELOOP:
             return f"this is a link to {_link_target(path) or path}, and the symbolic links form a loop", GIVE
@@ -129,5 +129,5 @@ def _find_problem(path: Path) -> tuple[str, str] | None:
 def _link_target(path: Path) -> str | None:
     try:
         return str(path.readlink())
-    except OSError:  # it is not a link, or one of the folders above it is
+    except OSError:  # not a link, or only a parent folder is one
         return None

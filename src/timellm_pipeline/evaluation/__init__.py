@@ -1,1 +1,1 @@
-"""How good forecasts are: errors, baselines, pictures. Training uses it to validate."""
+"""Evaluation of forecasts: errors, baselines, scores, significance. Training uses it for validation."""

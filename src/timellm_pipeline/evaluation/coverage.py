@@ -1,4 +1,4 @@
-"""How often the truth lies inside the prediction intervals."""
+"""Coverage of the prediction intervals: the share of true values inside them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from timellm_pipeline.parameters.forecast import LEVELS
 
 
 class Coverage:
-    """Truths inside each level's intervals, counted over the test. Without half-widths nothing is counted."""
+    """Counts true values inside the prediction intervals of each level. Without half-widths nothing is counted."""
 
     def __init__(self, widths: HalfWidths | None) -> None:
         self.widths = widths
@@ -19,16 +19,22 @@ class Coverage:
         self.points = 0
 
     def add(self, errors: Float[np.ndarray, "batch pred_len"], channel: Int[np.ndarray, "batch"]) -> None:
-        """Count a batch; errors in scaled units."""
+        """Add a batch.
+
+        Args:
+            errors: forecast minus true value, in scaled units.
+            channel: channel index of each window.
+        """
         if self.widths is None:
             return
-        half = self.widths[:, channel]
+        known = np.isfinite(self.widths[0, channel]).all(axis=1)  # a channel without validation windows has no widths
+        errors, half = errors[known], self.widths[:, channel[known]]
         self.inside += (np.abs(errors)[None] <= half).sum(axis=(1, 2))
         self.width += 2 * half.sum(axis=(1, 2), dtype=np.float64)
         self.points += errors.size
 
     def report(self) -> dict[str, Any]:
-        """By level: the share of truths `inside`, and the mean `width` of the intervals in scaled units."""
+        """By level: the share of true values `inside`, and the mean `width` of the intervals in scaled units."""
         if not self.points:
             return {}
         return {

@@ -1,7 +1,7 @@
-"""Errors summed over windows and divided once, per channel and per horizon step.
+"""Error sums per channel and horizon step, over all windows.
 
-A mean of batch means is wrong as soon as one batch is shorter, and a dropped last batch always drops the same
-windows of the last channel. So errors are summed in float64 over every window and divided at the end.
+The mean of batch means is wrong if one batch is shorter, and dropping the last batch always drops the same windows of
+the last channel. Errors are therefore summed in float64 over every window and divided once at the end.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 
 class ErrorSums:
-    """Sums of squared and absolute errors in scaled units, [channels, horizon], and windows a channel."""
+    """Sums of squared and absolute errors in scaled units, [channels, pred_len], and number of windows per channel."""
 
     def __init__(self, num_channels: int, pred_len: int) -> None:
         self.squared = np.zeros((num_channels, pred_len))
@@ -24,7 +24,13 @@ class ErrorSums:
         truth: Float[np.ndarray, "batch pred_len"],
         channel: Int[np.ndarray, "batch"],
     ) -> None:
-        """Count a batch of forecasts; `channel` numbers each window's channel."""
+        """Add a batch.
+
+        Args:
+            forecast: forecasts in scaled units.
+            truth: true values in scaled units.
+            channel: channel index of each window.
+        """
         error = forecast.astype(np.float64) - truth
         np.add.at(self.squared, channel, error**2)
         np.add.at(self.absolute, channel, np.abs(error))
@@ -36,10 +42,14 @@ class ErrorSums:
         return float(self.squared.sum() / (self.windows.sum() * self.squared.shape[1]))
 
     def report(self, names: tuple[str, ...], std: Float[np.ndarray, "channels"]) -> dict[str, Any]:
-        """`scaled` and `original` errors: overall, per horizon step, per channel.
+        """Errors in `scaled` and `original` units: overall, per horizon step and per channel.
 
-        A scaled error times the channel's standard deviation is the error in original units, so both come from
-        the same sums.
+        A scaled error times the standard deviation of the channel is the error in original units, so both are computed
+        from the same sums.
+
+        Args:
+            names: name of each channel.
+            std: standard deviation of each channel.
         """
         ones = np.ones(len(names))
         return {"scaled": self._in_units(names, ones), "original": self._in_units(names, std)}
@@ -50,10 +60,10 @@ class ErrorSums:
         mse_by_step, mae_by_step = squared.sum(axis=0) / count, absolute.sum(axis=0) / count
         used = [number for number in range(len(names)) if self.windows[number]]
         return {
-            **_three(mse_by_step.mean(), mae_by_step.mean()),
+            **_error_metrics(mse_by_step.mean(), mae_by_step.mean()),
             "per_horizon": {"mse": mse_by_step.tolist(), "mae": mae_by_step.tolist()},
             "per_channel": {
-                names[number]: _three(
+                names[number]: _error_metrics(
                     squared[number].mean() / self.windows[number],
                     absolute[number].mean() / self.windows[number],
                 )
@@ -62,5 +72,5 @@ class ErrorSums:
         }
 
 
-def _three(mse: float, mae: float) -> dict[str, float]:
+def _error_metrics(mse: float, mae: float) -> dict[str, float]:
     return {"mse": float(mse), "mae": float(mae), "rmse": float(np.sqrt(mse))}

@@ -1,16 +1,11 @@
-"""Forecast every window of a split, once each, in order."""
+"""Errors and prediction intervals of a model on the windows of a split."""
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 
 import numpy as np
-import torch
-from tqdm.auto import tqdm
 
 from timellm_pipeline.evaluation.errors import ErrorSums
-from timellm_pipeline.model.batches import BatchMaker, in_order, load_batches
-from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.model.intervals import MOST_WINDOWS, HalfWidths, half_widths, too_few
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters.forecast import LEVELS
@@ -19,46 +14,35 @@ from timellm_pipeline.series.windows import Windows
 log = logging.getLogger(__name__)
 
 
-def forecast_windows(
-    model: TimeLLM, windows: Windows, batch_size: int, compute: Compute, what: str
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(window numbers, forecasts, truths) batch by batch, in scaled units. The model is put into eval mode."""
-    model.eval()
-    loader = load_batches(BatchMaker(windows, model.writer), in_order(len(windows), batch_size))
-    bar = tqdm(total=len(windows), desc=what, unit="window", leave=False, disable=None)
-    with bar, torch.no_grad(), compute.autocast():
-        for batch in loader:
-            there = batch.to(compute.device)
-            yield batch.which, model(there.x, there.prompts).float().cpu().numpy(), batch.y.numpy()
-            bar.update(len(batch.which))
-
-
-def calibrate(model: TimeLLM, validation: Windows, batch_size: int, compute: Compute) -> HalfWidths:
-    """Half-widths of the model's prediction intervals, from its errors on validation windows (at most 20,000)."""
-    every = -(-len(validation) // MOST_WINDOWS)
-    some = replace(validation, channel=validation.channel[::every], start=validation.start[::every])
-    errors = np.empty((len(some), some.pred_len), dtype=np.float32)
-    for which, forecast, truth in forecast_windows(model, some, batch_size, compute, "intervals"):
-        errors[which] = forecast - truth
-    fewest = int(np.unique(some.channel, return_counts=True)[1].min())
-    log.info("prediction intervals from the errors of %s validation windows", f"{len(some):,}")
-    unsure = [level for level in LEVELS if too_few(fewest, level)]
-    if unsure:
-        log.warning("%s windows a channel are too few for intervals of %s %%: they may be too narrow", fewest, unsure)
-    return half_widths(errors, some.channel, len(some.names))
+def calibrate(model: TimeLLM, validation: Windows, batch_size: int) -> HalfWidths:
+    """Half-widths of the prediction intervals, from errors on at most 20,000 validation windows, in scaled units."""
+    step = -(-len(validation) // MOST_WINDOWS)
+    sample = np.arange(0, len(validation), step)
+    errors = np.empty((len(sample), validation.pred_len), dtype=np.float32)
+    for which, forecast, truth in model.forecast_windows(validation, batch_size, sample, "intervals"):
+        errors[which // step] = forecast - truth
+    channel = validation.channel(sample)
+    fewest = int(np.unique(channel, return_counts=True)[1].min())
+    log.info("computed prediction intervals from the errors of %s validation windows", f"{len(sample):,}")
+    unreliable = [level for level in LEVELS if too_few(fewest, level)]
+    if unreliable:
+        log.warning(
+            "%s windows per channel are too few for intervals of %s %%: they may be too narrow", fewest, unreliable
+        )
+    return half_widths(errors, channel, len(validation.names))
 
 
 def score_model(
-    model: TimeLLM,
-    windows: Windows,
-    batch_size: int,
-    compute: Compute,
-    what: str,
-    between: Callable[[], None] = lambda: None,
+    model: TimeLLM, windows: Windows, batch_size: int, label: str, between: Callable[[], None] = lambda: None
 ) -> ErrorSums:
-    """Errors over every window; `between` is called after each batch and may raise to stop."""
+    """Error sums of a model over all windows, in scaled units.
+
+    Args:
+        label: label of the progress bar.
+        between: called after each batch; may raise an exception to stop.
+    """
     sums = ErrorSums(len(windows.names), windows.pred_len)
-    for which, forecast, truth in forecast_windows(model, windows, batch_size, compute, what):
-        sums.add(forecast, truth, windows.channel[which])
+    for which, forecast, truth in model.forecast_windows(windows, batch_size, label=label):
+        sums.add(forecast, truth, windows.channel(which))
         between()
     return sums

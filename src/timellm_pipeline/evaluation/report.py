@@ -1,4 +1,4 @@
-"""The test: Time-LLM beside the baselines, on the same windows, in scaled and original units."""
+"""The test: errors of Time-LLM and of the baselines on the same windows, in scaled and original units."""
 
 import logging
 from dataclasses import dataclass
@@ -6,35 +6,39 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel
 
+from timellm_pipeline.errors import ModelError
 from timellm_pipeline.evaluation.baselines import CHUNK, Forecast, fit_linear, naive, seasonal_naive
 from timellm_pipeline.evaluation.coverage import Coverage
-from timellm_pipeline.evaluation.forecasting import forecast_windows
-from timellm_pipeline.evaluation.noise import compare_origins
 from timellm_pipeline.evaluation.scores import TestScores, season_errors
+from timellm_pipeline.evaluation.significance import compare_origins
+from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.batches import in_order
-from timellm_pipeline.model.compute import Compute
+from timellm_pipeline.model.compute import compute_as_trained
 from timellm_pipeline.model.prompt import describe_scaled
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM
-from timellm_pipeline.parameters import EvaluationParams
+from timellm_pipeline.parameters import BackboneParams, EvaluationParams, WindowParams
 from timellm_pipeline.series.frequency import season_length
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.prepare import WindowData
 from timellm_pipeline.series.scaling import Scaler
-from timellm_pipeline.series.windows import Windows, every_window, refuse_mixed_data, windows_of
+from timellm_pipeline.series.windows import Windows, every_window
 
 log = logging.getLogger(__name__)
 
 NUM_EXAMPLES = 4
-MOST_LINEAR = 2_000_000  # training windows that the linear baseline sees at most
+MOST_LINEAR = 2_000_000  # limit of training windows of the linear baseline
 
 
 @dataclass(frozen=True)
 class Example:
-    """One window of the target with its forecasts, in original units, for a picture."""
+    """One window of the target with its forecasts, in original units, for a plot."""
 
     channel: str
-    input_dates: pd.Series
-    horizon_dates: pd.Series
+    input_dates: pd.DatetimeIndex
+    horizon_dates: pd.DatetimeIndex
     seen: np.ndarray
     truth: np.ndarray
     forecasts: dict[str, np.ndarray]
@@ -42,98 +46,145 @@ class Example:
 
 @dataclass(frozen=True)
 class TestResult:
-    """`test_metrics`, the errors of each origin, and a few windows to look at."""
+    """Result of the test.
 
-    __test__ = False  # pytest would take it for a class of tests
+    Attributes:
+        metrics: content of `test_metrics`.
+        origins: errors of each origin and model.
+        examples: a few windows for plots.
+    """
+
+    __test__ = False  # pytest would collect it as a test class
 
     metrics: dict[str, Any]
     origins: pd.DataFrame
     examples: list[Example]
 
 
-def words_for(saved: SavedModel, scaled_series: pd.DataFrame, scaler: Scaler) -> str:
-    """What the prompt says of the series: another series than the model was trained on is described anew, and said."""
+def describe_for(saved: SavedModel, scaled: Panel, scaler: Scaler) -> str:
+    """Description of the series in the prompt. If the series differs from training, it is generated and logged."""
     if (saved.scaler.mean, saved.scaler.std, saved.scaler.channels) == (scaler.mean, scaler.std, scaler.channels):
         return saved.config.description
-    words = describe_scaled(saved.config.prompt, scaled_series, scaler)
+    description = describe_scaled(saved.config.prompt, scaled, scaler)
     log.warning(
-        "this is not the series that the model was trained on: it is scored with a scaler fitted to this series' own "
-        "%s training rows, and described as: %s",
+        "the training rows of this series differ from those of the model: it is scored with a scaler fitted on the %s "
+        "training rows of this series, and the prompt describes it as: %s",
         f"{scaler.rows[1] - scaler.rows[0]:,}",
-        words,
+        description,
     )
-    if scaled_series.attrs["frequency"] != saved.config.frequency:
-        log.warning(
-            "its steps are %s; in training they were %s", scaled_series.attrs["frequency"], saved.config.frequency
-        )
-    return words
+    if scaled.frequency != saved.config.frequency:
+        log.warning("the frequency is %s; in training it was %s", scaled.frequency, saved.config.frequency)
+    return description
 
 
-def run_test(
-    saved: SavedModel,
-    model: TimeLLM,
-    compute: Compute,
-    scaled_series: pd.DataFrame,
-    scaler: Scaler,
-    window_index: pd.DataFrame,
-    evaluation: EvaluationParams,
+def evaluate_saved(
+    saved: SavedModel, source: BackboneSource, place: BackboneParams, data: WindowData, evaluation: EvaluationParams
 ) -> TestResult:
-    """Score every indexed test window once with the model and with the baselines.
+    """Test result of a saved model, loaded on the device of this machine.
 
-    Raises ModelError when the data sets do not belong together.
+    Args:
+        saved: the model folder.
+        source: loads the backbone.
+        place: another location of the backbone.
+        data: scaled series, scaler and window index.
+        evaluation: the parameter group `evaluation`.
+
+    Raises the errors of `refuse_other_windows` and of `TimeLLM.from_saved`.
     """
-    refuse_mixed_data(
-        scaled_series=scaled_series.attrs.get("data_id"),
-        scaler=scaler.data_id,
-        window_index=window_index.attrs.get("data_id"),
-    )
-    config = saved.config
-    validation, test = (
-        windows_of(scaled_series, window_index, split, config.window) for split in ("validation", "test")
-    )
-    # The linear baseline costs nothing, so it sees every training window: it is to be as hard as it can be.
-    train = every_window(scaled_series, scaler.rows, config.window, MOST_LINEAR)
-    season = evaluation.season or season_length(scaled_series.attrs["frequency"])
-    baselines = baseline_forecasts(train, validation, season)
+    refuse_other_windows(saved, data)  # before the backbone is loaded
+    description = describe_for(saved, data.scaled, data.scaler)
+    model = TimeLLM.from_saved(saved, source, compute_as_trained(saved.config.precision), place, description)
+    return run_test(saved, model, data, evaluation)
+
+
+def run_test(saved: SavedModel, model: TimeLLM, data: WindowData, evaluation: EvaluationParams) -> TestResult:
+    """Test result: every indexed test window is scored once with the model and with the baselines."""
+    config, scaled, scaler = saved.config, data.scaled, data.scaler
+    test = data.windows("test")
+    season = evaluation.season or season_length(scaled.frequency)
+    baselines = baseline_forecasts(data, config.window, season)
     scores = {"timellm": TestScores(test, scaler)}
     coverage = Coverage(saved.intervals() if saved.scaler.channels == scaler.channels else None)
     chosen = _example_windows(test, config.window.target)
     kept: dict[int, np.ndarray] = {}
-    for which, forecast, truth in forecast_windows(model, test, evaluation.batch_size, compute, "test"):
+    for which, forecast, truth in model.forecast_windows(test, evaluation.batch_size, label="test"):
         scores["timellm"].add(which, forecast, truth)
-        coverage.add(forecast - truth, test.channel[which])
+        coverage.add(forecast - truth, test.channel(which))
         kept.update({int(number): forecast[row] for row, number in enumerate(which) if number in chosen})
     scores |= {name: score_test(forecast, test, scaler) for name, forecast in baselines.items()}
     metrics = {
         "training_id": config.training_id,
         "best_step": config.best_step,
-        "raw_sha256": scaled_series.attrs.get("sha256"),
+        "raw_sha256": scaled.source.sha256,
         "num_windows": len(test),
-        "test_step": evaluation.test_step,
+        "test_step": data.index.facts.test_step,
         "season": season,
-        "models": compare(scores, season_errors(scaled_series, scaler.rows, season)),
-        "differences": differences(scores, -(-test.pred_len // evaluation.test_step)),
+        "models": compare(scores, season_errors(scaled, scaler.rows, season)),
+        "differences": differences(scores, -(-test.pred_len // data.index.facts.test_step)),
         "coverage": coverage.report(),
     }
-    examples = [
-        _example(number, kept[number], baselines["seasonal_naive"], test, scaler, scaled_series["date"])
-        for number in chosen
-    ]
-    return TestResult(metrics, _origins(scores, test, scaled_series["date"]), examples)
+    examples = [_example(number, kept[number], baselines["seasonal_naive"], test, scaler) for number in chosen]
+    return TestResult(metrics, _origins(scores, scaled), examples)
 
 
-def baseline_forecasts(train: Windows, validation: Windows, season: int) -> dict[str, Forecast]:
-    """The forecasts that need no training run: windows [batch, seq_len] to [batch, pred_len], by name."""
-    pred_len = train.pred_len
+def _prefixed(name: str, group: BaseModel) -> dict[str, Any]:
+    """Values of a parameter group by their full names."""
+    return {f"{name}.{key}": value for key, value in group.model_dump().items()}
+
+
+def baseline_forecasts(data: WindowData, window: WindowParams, season: int) -> dict[str, Forecast]:
+    """Baselines by name. Each maps windows [batch, seq_len] to forecasts [batch, pred_len].
+
+    The linear baseline is fitted on every training window, independent of `window.window_step`, to be as strong as
+    possible.
+    """
+    train = every_window(data.scaled, data.scaler.rows, window, MOST_LINEAR)
     return {
-        "naive": lambda x: naive(x, pred_len),
-        "seasonal_naive": lambda x: seasonal_naive(x, pred_len, season),
-        "linear": fit_linear(train, validation),
+        "naive": lambda x: naive(x, window.pred_len),
+        "seasonal_naive": lambda x: seasonal_naive(x, window.pred_len, season),
+        "linear": fit_linear(train, data.windows("validation")),
     }
+
+
+def refuse_other_windows(saved: SavedModel, data: WindowData) -> None:
+    """Raise ModelError if windows and model have different parameters, or if the model was trained on test rows.
+
+    Test rows of another file that are not newer than the training rows only cause a warning: they may belong to another
+    series.
+    """
+    facts, config = data.index.facts, saved.config
+    window = {"seq_len", "pred_len", "features", "target"}
+    indexed = facts.model_dump(include=window) | _prefixed("split", facts.split)
+    trained = config.window.model_dump(include=window) | _prefixed("split", config.split)
+    differing = [
+        f"{name}: {indexed[name]} in the window index, {trained[name]} in the model"
+        for name in indexed
+        if indexed[name] != trained[name]
+    ]
+    if differing:
+        raise ModelError(
+            f"the windows were not built with the parameters of the model: {'; '.join(differing)}",
+            where="window_index",
+            do="run the whole pipeline, which uses the parameters of the model: kedro run --pipeline evaluate",
+        )
+    first_truth = data.scaled.stamps_in_file[data.windows("test").origins()[0] + 1]
+    if not config.has_seen(first_truth):
+        return
+    overlap = f"the test starts at {first_truth}; the model was trained and chosen on rows until {config.seen_until}"
+    if data.scaled.source.sha256 is not None and data.scaled.source.sha256 == config.trained_on.sha256:
+        raise ModelError(
+            f"the model was trained or chosen on rows of this test: {overlap}",
+            where=data.scaled.source.path,
+            do="run the whole pipeline, which uses the split of the model: kedro run --pipeline evaluate",
+        )
+    log.warning(
+        "%s. If this file contains rows of the training file, the errors are too small",
+        overlap,
+    )
 
 
 def score_test(forecast: Forecast, test: Windows, scaler: Scaler) -> TestScores:
-    """A baseline's scores over every test window."""
+    """Scores of a baseline over all test windows."""
     scores = TestScores(test, scaler)
     for which in in_order(len(test), CHUNK):
         x, y = test.gather(which)
@@ -142,8 +193,15 @@ def score_test(forecast: Forecast, test: Windows, scaler: Scaler) -> TestScores:
 
 
 def compare(scores: dict[str, TestScores], season: np.ndarray) -> dict[str, Any]:
-    """Each model's errors, and its skill: the share of seasonal naive's squared error that it takes away."""
-    reports = {name: of.report(season) for name, of in scores.items()}
+    """Errors and skill of each model by name.
+
+    The skill is 1 - MSE / MSE of seasonal naive (scaled units).
+
+    Args:
+        scores: scores of each model.
+        season: result of `season_errors`.
+    """
+    reports = {name: model_scores.report(season) for name, model_scores in scores.items()}
     base = reports["seasonal_naive"]["scaled"]["mse"]
     for report in reports.values():
         report["skill"] = 1 - report["scaled"]["mse"] / base if base else None
@@ -151,67 +209,79 @@ def compare(scores: dict[str, TestScores], season: np.ndarray) -> dict[str, Any]
 
 
 def differences(scores: dict[str, TestScores], block: int) -> dict[str, Any]:
-    """Time-LLM's MSE less each other model's (scaled units), and whether that is more than noise."""
-    ours, _ = scores["timellm"].origin_errors()
+    """MSE of Time-LLM minus that of each other model (scaled units), with interval and significance.
+
+    Args:
+        scores: scores of each model.
+        block: origins per block of the bootstrap; see `compare_origins`.
+    """
+    timellm, _ = scores["timellm"].origin_errors()
     return {
-        name: compare_origins(ours, of.origin_errors()[0], block) for name, of in scores.items() if name != "timellm"
+        name: compare_origins(timellm, other.origin_errors()[0], block)
+        for name, other in scores.items()
+        if name != "timellm"
     }
 
 
 def report_table(metrics: dict[str, Any]) -> str:
-    """The models side by side, best first, for the log."""
+    """Text table of the errors of all models for the log, sorted by MSE."""
     models = metrics["models"]
     heads = ("MSE", "MAE", "RMSE", "MASE", "sMAPE", "WAPE")
-    lines = [f"  {'':<15}" + "".join(f"{head:>9}" for head in heads) + "    skill   Time-LLM's MSE against it"]
+    lines = [f"  {'':<15}" + "".join(f"{head:>9}" for head in heads) + "    skill   MSE of Time-LLM minus its MSE"]
     for name in sorted(models, key=lambda name: models[name]["scaled"]["mse"]):
         scaled, original = models[name]["scaled"], models[name]["original"]
         values = [scaled[key] for key in ("mse", "mae", "rmse")] + [original[key] for key in ("mase", "smape", "wape")]
         shown = "".join(f"{'-':>9}" if value is None else f"{value:>9.4g}" for value in values)
         skill = models[name]["skill"]
-        lines.append(f"  {name:<15}{shown}{'-' if skill is None else f'{skill:+.1%}':>9}   {_noise(metrics, name)}")
-    lines.append("  MSE, MAE, RMSE in scaled units; MASE against seasonal naive in training; sMAPE, WAPE in percent")
-    covered = [f"{level} %: {of['inside']:.1%}" for level, of in metrics["coverage"].items() if level in ("80", "95")]
+        lines.append(
+            f"  {name:<15}{shown}{'-' if skill is None else f'{skill:+.1%}':>9}   {_difference(metrics, name)}"
+        )
+    lines.append(
+        "  MSE, MAE, RMSE in scaled units; MASE relative to seasonal naive in training; sMAPE, WAPE in percent"
+    )
+    covered = [
+        f"{level} %: {counts['inside']:.1%}" for level, counts in metrics["coverage"].items() if level in ("80", "95")
+    ]
     if covered:
-        lines.append(f"  truths inside the intervals of {', '.join(covered)}")
+        lines.append(f"  true values inside the prediction intervals of {', '.join(covered)}")
     return "\n".join(lines)
 
 
-def _noise(metrics: dict[str, Any], name: str) -> str:
+def _difference(metrics: dict[str, Any], name: str) -> str:
     found = metrics["differences"].get(name)
     if found is None:
         return ""
-    verdict = {True: "beyond noise", False: "within noise", None: "too few origins to tell"}[found["beyond_noise"]]
+    verdict = {True: "significant", False: "not significant", None: "too few origins"}[found["significant"]]
     return f"{found['difference']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f}), {verdict}"
 
 
-def _origins(scores: dict[str, TestScores], test: Windows, dates: pd.Series) -> pd.DataFrame:
-    """`window_end, model, mse, mae`: the errors of each origin in scaled units."""
-    ends = dates.to_numpy()[scores["timellm"].starts + test.seq_len - 1]
+def _origins(scores: dict[str, TestScores], scaled: Panel) -> pd.DataFrame:
+    """Errors of each origin and model in scaled units: `window_end, model, mse, mae`."""
+    ends = scaled.stamps[scores["timellm"].origins]
     tables = []
-    for name, of in scores.items():
-        mse, mae = of.origin_errors()
+    for name, model_scores in scores.items():
+        mse, mae = model_scores.origin_errors()
         tables.append(pd.DataFrame({"window_end": ends, "model": name, "mse": mse, "mae": mae}))
     return pd.concat(tables, ignore_index=True)
 
 
 def _example_windows(test: Windows, target: str) -> list[int]:
-    """A few windows of the target, evenly spread over the test."""
-    of_target = np.flatnonzero(test.channel == test.names.index(target))
-    positions = np.linspace(0, len(of_target) - 1, min(NUM_EXAMPLES, len(of_target))).round().astype(int)
-    return [int(of_target[position]) for position in positions]
+    """Numbers of a few windows of the target, if it has any, evenly distributed over the test."""
+    of_target = test.segments.numbers_of(test.panel.number_of[target])
+    numbers = of_target if len(of_target) else np.arange(len(test))  # gaps may exclude all windows of the target
+    positions = np.linspace(0, len(numbers) - 1, min(NUM_EXAMPLES, len(numbers))).round().astype(int)
+    return [int(numbers[position]) for position in positions]
 
 
-def _example(
-    number: int, forecast: np.ndarray, seasonal: Forecast, test: Windows, scaler: Scaler, dates: pd.Series
-) -> Example:
+def _example(number: int, forecast: np.ndarray, seasonal: Forecast, test: Windows, scaler: Scaler) -> Example:
     which = np.array([number])
-    channel, first = test.channel[which], int(test.start[number])
+    channel, split = test.channel(which), int(test.origin(which)[0]) + 1
     x, y = test.gather(which)
-    split = first + test.seq_len
+    dates = test.panel.stamps
     return Example(
         channel=test.names[int(channel[0])],
-        input_dates=dates.iloc[first:split],
-        horizon_dates=dates.iloc[split : split + test.pred_len],
+        input_dates=dates[split - test.seq_len : split],
+        horizon_dates=dates[split : split + test.pred_len],
         seen=scaler.unscale(x, channel)[0],
         truth=scaler.unscale(y, channel)[0],
         forecasts={

@@ -1,34 +1,40 @@
-"""Everything that is summed of one model's forecasts of the test windows: by channel and horizon, and by origin.
+"""Error sums of a model over the test windows, by channel and horizon step, and by origin.
 
-MASE   absolute error over that of seasonal naive inside the training rows (Hyndman and Koehler 2006)
+MASE   absolute error divided by that of seasonal naive on the training rows (Hyndman and Koehler 2006)
 sMAPE  mean of 200 |forecast - truth| / (|forecast| + |truth|), original units
-WAPE   sum of absolute errors over sum of absolute truths, in percent, original units
+WAPE   sum of absolute errors divided by the sum of absolute true values, in percent, original units
 """
 
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
 
-from timellm_pipeline.errors import ModelError
+from timellm_pipeline.errors import ModelError, shown
 from timellm_pipeline.evaluation.errors import ErrorSums
+from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.scaling import Scaler
 from timellm_pipeline.series.windows import Windows
 
 
 class TestScores:
-    """The sums of one model over the test."""
+    """Error sums of one model over the test.
 
-    __test__ = False  # pytest would take it for a class of tests
+    Args:
+        test: the test windows, in scaled units.
+        scaler: their scaler.
+    """
+
+    __test__ = False  # pytest would collect it as a test class
 
     def __init__(self, test: Windows, scaler: Scaler) -> None:
         self.test, self.scaler = test, scaler
         self.sums = ErrorSums(len(test.names), test.pred_len)
-        self.ratios = np.zeros(len(test.names))  # of sMAPE, each channel's sum
-        self.truths = np.zeros(len(test.names))  # absolute truths in original units
-        self.starts, self.origin_of = np.unique(test.start, return_inverse=True)
-        self.by_origin = np.zeros((2, len(self.starts)))  # squared and absolute, scaled units
+        self.ratios = np.zeros(len(test.names))  # sum of the sMAPE terms of each channel
+        self.truths = np.zeros(len(test.names))  # sum of absolute true values of each channel, original units
+        self.origins = test.origins()
+        self.by_origin = np.zeros((2, len(self.origins)))  # squared and absolute, scaled units
+        self.windows_of_origin = np.zeros(len(self.origins), dtype=np.int64)
 
     def add(
         self,
@@ -36,41 +42,52 @@ class TestScores:
         forecast: Float[np.ndarray, "batch pred_len"],
         truth: Float[np.ndarray, "batch pred_len"],
     ) -> None:
-        """Count a batch of forecasts (scaled units); `which` numbers its test windows.
+        """Add a batch.
 
-        Raises ModelError for a forecast that is not a finite number: an error of NaN says nothing.
+        Args:
+            which: numbers of the test windows.
+            forecast: forecasts in scaled units.
+            truth: true values in scaled units.
+
+        Raises ModelError if a forecast is not a finite number.
         """
-        channel = self.test.channel[which]
+        channel = self.test.channel(which)
         bad = np.flatnonzero(~np.isfinite(forecast).all(axis=1))
         if bad.size:
             number = int(which[bad[0]])
             raise ModelError(
-                f"the forecast of test window {number:,} (channel `{self.test.names[int(channel[bad[0]])]}`, rows from "
-                f"{int(self.test.start[number]):,}) is not a finite number",
+                f"the forecast of test window {number:,} (channel `{shown(self.test.names[int(channel[bad[0]])])}`, "
+                f"input until {self.test.panel.stamps[self.test.origin(which[bad[:1]])[0]]}) is not a finite number",
                 where=f"the test, {bad.size} of {len(which)} windows of a batch",
-                do="look for extreme values in those rows, or use another model",
+                do="check these rows for extreme values, or use another model",
             )
         self.sums.add(forecast, truth, channel)
         error = forecast.astype(np.float64) - truth
-        np.add.at(self.by_origin[0], self.origin_of[which], (error**2).mean(axis=1))
-        np.add.at(self.by_origin[1], self.origin_of[which], np.abs(error).mean(axis=1))
-        ours, theirs = (np.abs(self.scaler.unscale(part.astype(np.float64), channel)) for part in (forecast, truth))
-        off = np.abs(error) * np.asarray(self.scaler.std)[channel, None]
-        sizes = ours + theirs
-        ratios = np.divide(200 * off, sizes, out=np.zeros_like(off), where=sizes > 0)
+        origin = np.searchsorted(self.origins, self.test.origin(which))
+        np.add.at(self.by_origin[0], origin, (error**2).mean(axis=1))
+        np.add.at(self.by_origin[1], origin, np.abs(error).mean(axis=1))
+        np.add.at(self.windows_of_origin, origin, 1)
+        forecast_size, truth_size = (
+            np.abs(self.scaler.unscale(values.astype(np.float64), channel)) for values in (forecast, truth)
+        )
+        absolute = np.abs(error) * np.asarray(self.scaler.std)[channel, None]
+        sizes = forecast_size + truth_size
+        ratios = np.divide(200 * absolute, sizes, out=np.zeros_like(absolute), where=sizes > 0)
         np.add.at(self.ratios, channel, ratios.sum(axis=1))
-        np.add.at(self.truths, channel, theirs.sum(axis=1))
+        np.add.at(self.truths, channel, truth_size.sum(axis=1))
 
     def origin_errors(self) -> tuple[np.ndarray, np.ndarray]:
-        """MSE and MAE (scaled units) of each origin, oldest first, its channels and steps together."""
-        squared, absolute = self.by_origin / np.bincount(self.origin_of)
+        """MSE and MAE of each origin in scaled units, oldest first, averaged over channels and horizon steps."""
+        squared, absolute = self.by_origin / self.windows_of_origin
         return squared, absolute
 
     def report(self, season_errors: Float[np.ndarray, "channels"]) -> dict[str, Any]:
-        """`scaled` and `original` errors: overall, per horizon step, per channel.
+        """Errors in `scaled` and `original` units: overall, per horizon step and per channel.
+
+        MASE, sMAPE and WAPE are part of `original`.
 
         Args:
-            season_errors: mean absolute error of seasonal naive inside the training rows, scaled units.
+            season_errors: mean absolute error of seasonal naive on the training rows, in scaled units.
         """
         names, sums = self.test.names, self.sums
         report = sums.report(names, np.asarray(self.scaler.std))
@@ -82,25 +99,35 @@ class TestScores:
             wape = 100 * sums.absolute.sum(axis=1) * np.asarray(self.scaler.std) / self.truths
         for number in used:
             values = {"mase": mase[number], "smape": smape[number], "wape": wape[number]}
-            report["original"]["per_channel"][names[number]] |= {name: _number(one) for name, one in values.items()}
+            report["original"]["per_channel"][names[number]] |= {
+                name: _finite_or_none(value) for name, value in values.items()
+            }
         known = used[np.isfinite(mase[used])]
         absolute = sums.absolute.sum(axis=1) * np.asarray(self.scaler.std)
         total = self.truths.sum()
         report["original"] |= {
-            "mase": _number(np.average(mase[known], weights=sums.windows[known])) if len(known) else None,
-            "smape": _number(self.ratios.sum() / points.sum()),
-            "wape": _number(100 * absolute.sum() / total) if total else None,
+            "mase": _finite_or_none(np.average(mase[known], weights=sums.windows[known])) if len(known) else None,
+            "smape": _finite_or_none(self.ratios.sum() / points.sum()),
+            "wape": _finite_or_none(100 * absolute.sum() / total) if total else None,
         }
         return report
 
 
-def season_errors(scaled: pd.DataFrame, rows: tuple[int, int], season: int) -> Float[np.ndarray, "channels"]:
-    """Mean absolute difference to the row a season before, inside a row range, of each channel (scaled units)."""
-    values = scaled.drop(columns="date").iloc[rows[0] : rows[1]].to_numpy(dtype=np.float64)
-    lag = min(season, len(values) - 1)
-    errors: np.ndarray = np.abs(values[lag:] - values[:-lag]).mean(axis=0)
+def season_errors(scaled: Panel, rows: tuple[int, int], season: int) -> Float[np.ndarray, "channels"]:
+    """Mean absolute error of seasonal naive inside a row range, for each series, in scaled units.
+
+    Args:
+        scaled: series in scaled units.
+        rows: half-open row range.
+        season: season length in rows.
+    """
+    errors = np.empty(scaled.num_series)
+    for number in range(scaled.num_series):
+        values = scaled.series(number)[slice(*rows)].astype(np.float64)
+        lag = min(season, len(values) - 1)
+        errors[number] = np.abs(values[lag:] - values[:-lag]).mean()
     return errors
 
 
-def _number(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None

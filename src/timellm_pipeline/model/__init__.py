@@ -1,1 +1,1 @@
-"""From windows to forecasts: patches, prompt, frozen backbone, reprogramming, Time-LLM. No Kedro here."""
+"""The Time-LLM model: patches, prompt, frozen backbone, reprogramming, inference, saving. Does not import Kedro."""

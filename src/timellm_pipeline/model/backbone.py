@@ -1,7 +1,8 @@
-"""Find and load the frozen language model: by hub id, from a folder, or from a Python package.
+"""Find and load the frozen language model: by Hugging Face hub id, from a folder, or from a Python package.
 
-Nothing is substituted. A backbone that is missing, unpinned, too short or incomplete is an error that says what to
-do. No remote code is run and nothing is unpickled: weights come from safetensors files alone.
+There is no silent substitution: a backbone that is missing, not pinned to a commit, incomplete, or has fewer layers
+than requested raises an error. No remote code is run and nothing is unpickled: weights are loaded from safetensors
+files only.
 """
 
 import gc
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     from timellm_pipeline.model.compute import Compute
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+IDENTIFYING = ("*.safetensors", "tokenizer.json", "config.json")  # files that identify a backbone
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
 def default_cache() -> Path:
-    """The user's cache folder for backbones; the environment variable TIMELLM_CACHE sets another."""
+    """Cache folder for backbones: the environment variable TIMELLM_CACHE, or the user's cache folder by default."""
     chosen = os.environ.get("TIMELLM_CACHE")
     return Path(chosen) if chosen else platformdirs.user_cache_path("timellm_pipeline", appauthor=False)
 
@@ -39,7 +41,7 @@ def default_cache() -> Path:
 class LoadedBackbone:
     """A frozen backbone in memory: the model without its output layer, and its tokenizer.
 
-    `model` and `tokenizer` are None for `backbone.name: none`.
+    Both are None for `backbone.name: none`.
     """
 
     model: Any
@@ -48,18 +50,19 @@ class LoadedBackbone:
 
 @dataclass(frozen=True)
 class BackboneSource:
-    """The handle behind the catalog entry `backbone`: says what a backbone is, and loads it when asked to.
+    """Identifies and loads backbones; the value of the catalog entry `backbone`.
 
     Attributes:
-        cache: folder for unpacked weights and remembered digests; the user's cache folder by default.
+        cache: folder for unpacked weights and cached digests; see `default_cache`.
     """
 
     cache: Path = field(default_factory=default_cache)
 
     def identity(self, params: BackboneParams) -> dict[str, Any]:
-        """What decides the backbone's numbers: a pinned revision, or digests of the local files; never a path.
+        """Identity of a backbone: everything that affects its outputs.
 
-        Raises BackboneError as `load` does where no file needs to be read for it.
+        It contains the pinned revision or the digests of the local files, the number of layers and the quantization,
+        never a path. Raises the errors of `load` that need no weights.
         """
         if params.name == "none":
             return {"name": "none"}
@@ -74,12 +77,33 @@ class BackboneSource:
         files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json", ".model", ".txt"))
         return {"files": {path.name: self._digest(path) for path in files}, **used}
 
+    def file_digests(self, params: BackboneParams, download: bool = False) -> dict[str, str] | None:
+        """sha256 of config, tokenizer and each weights file, to identify the same backbone at another location.
+
+        Args:
+            download: whether files of a hub id that are not in the local hub cache are downloaded.
+
+        None without a backbone, and for a hub id whose files are not in the cache.
+        Raises BackboneError for a missing package or folder and for a hub id without a pinned commit.
+        """
+        if params.name == "none":
+            return None
+        if params.name == "smollm2":
+            folder: Path | None = smollm2.unpacked_folder(self.cache, self._digest(smollm2.find_gguf()))
+        else:
+            folder = _local_folder(params.name) or _hub_snapshot(params, download)
+        files = sorted(path for name in IDENTIFYING for path in folder.glob(name)) if folder else []
+        return {path.name: self._digest(path) for path in files} or None
+
     def load(self, params: BackboneParams, compute: "Compute") -> LoadedBackbone:
-        """The first `params.layers` layers, frozen, in the type that `compute` asks for, with the tokenizer.
+        """The first `params.layers` layers, frozen and in evaluation mode, with the tokenizer.
+
+        The dtype of the weights is `compute.backbone_dtype(params)`.
 
         Raises:
-            BackboneError: missing package, folder or hub access; unpinned hub id; fewer layers than asked; weights
-                that did not load; no fast tokenizer; quantised weights where there can be none.
+            BackboneError: if the package, the folder or the hub access is missing, the hub id has no pinned commit, the
+                backbone has fewer layers than requested, weights are missing, there is no fast tokenizer, or
+                quantization is not available.
         """
         if params.name == "none":
             return LoadedBackbone(None, None)
@@ -88,40 +112,40 @@ class BackboneSource:
 
         from timellm_pipeline.model.quantized import loading_arguments
 
-        gc.collect()  # a backbone that was let go of holds itself in a cycle, and its memory until it is collected
-        how = loading_arguments(params, compute)
-        place, config = self._open(params)
+        gc.collect()  # an unused backbone is part of a reference cycle: its memory is not freed until it is collected
+        arguments = loading_arguments(params, compute)
+        location, config = self._open(params)
         with _quiet_transformers():
             try:
-                tokenizer = AutoTokenizer.from_pretrained(use_fast=True, **place)
+                tokenizer = AutoTokenizer.from_pretrained(use_fast=True, **location)
                 model, report = AutoModel.from_pretrained(
                     config=config,
                     dtype=compute.backbone_dtype(params),
                     use_safetensors=True,
                     attn_implementation="sdpa",
                     output_loading_info=True,
-                    **how,
-                    **place,
+                    **arguments,
+                    **location,
                 )
             except (torch.OutOfMemoryError, MemoryError):
-                raise  # no fault of the files
-            except Exception as error:  # hub, tokenizer and safetensors each raise errors of their own
-                raise _not_loaded(params, error) from error
+                raise  # not caused by the files
+            except Exception as error:  # hub, tokenizer and safetensors raise different exception types
+                raise _loading_error(params, error) from error
         _refuse_incomplete(params, report)
         if not getattr(tokenizer, "is_fast", False):
             raise BackboneError(
                 f"`{params.name}` has no fast tokenizer (tokenizer.json)",
                 where="backbone.name",
-                do="choose a backbone with a tokenizer.json; prompts are tokenised a batch at a time",
+                do="choose a backbone with a tokenizer.json; prompts are tokenised in batches",
             )
         model.requires_grad_(False)
         model.eval()
         return LoadedBackbone(model, tokenizer)
 
     def shape(self, params: BackboneParams) -> tuple[int, int] | None:
-        """Vocabulary and width of the backbone, without its weights; None for `none`.
+        """Vocabulary size and hidden size of the backbone, from its config; None for `none`.
 
-        Raises BackboneError as `load` does for what the config alone can tell.
+        Raises the errors of `load` that need only the config.
         """
         if params.name == "none":
             return None
@@ -129,27 +153,27 @@ class BackboneSource:
         return config.vocab_size, config.hidden_size
 
     def _open(self, params: BackboneParams) -> tuple[dict[str, Any], Any]:
-        """Where the files are, and the config cut to the layers asked for."""
+        """Arguments of `from_pretrained` that locate the files, and the config with the requested number of layers."""
         from transformers import AutoConfig
 
-        place: dict[str, Any] = {"trust_remote_code": False}
+        location: dict[str, Any] = {"trust_remote_code": False}
         if params.name == "smollm2":
             gguf = smollm2.find_gguf()
-            place["pretrained_model_name_or_path"] = str(smollm2.unpack(self.cache, gguf, self._digest(gguf)))
+            location["pretrained_model_name_or_path"] = str(smollm2.unpack(self.cache, gguf, self._digest(gguf)))
         elif (folder := _local_folder(params.name)) is not None:
-            place["pretrained_model_name_or_path"] = str(folder)
+            location["pretrained_model_name_or_path"] = str(folder)
         else:
-            place |= {"pretrained_model_name_or_path": params.name, "revision": pinned_revision(params)}
+            location |= {"pretrained_model_name_or_path": params.name, "revision": pinned_revision(params)}
         with _quiet_transformers():
             try:
-                config = AutoConfig.from_pretrained(**place)
+                config = AutoConfig.from_pretrained(**location)
             except Exception as error:  # as in `load`
-                raise _not_loaded(params, error) from error
-        _keep_layers(config, params)
-        return place, config
+                raise _loading_error(params, error) from error
+        _limit_layers(config, params)
+        return location, config
 
     def _digest(self, path: Path) -> str:
-        """sha256 of a file, remembered by path, size and time: a backbone may be 16 GB on a slow drive."""
+        """sha256 of a file, cached by path, size and modification time: a backbone may be 16 GB on a slow drive."""
         known_file = self.cache / "digests.json"
         facts = path.stat()
         key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
@@ -166,9 +190,9 @@ class BackboneSource:
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """No progress bars, and no report of unused weights: it would list the layers that were not asked for.
+    """Disable progress bars and the report of unused weights, which would list the layers that are not loaded.
 
-    Missing weights are raised as an error of our own.
+    Missing weights are raised as a BackboneError.
     """
     from transformers.utils import logging as transformers_logging
 
@@ -182,27 +206,27 @@ def _quiet_transformers() -> Iterator[None]:
 
 
 def pinned_revision(params: BackboneParams) -> str:
-    """The commit of a hub id. Raises BackboneError for an unpinned one, saying how to pin it."""
+    """Pinned commit of a hub id. Raises BackboneError if the hub id is not pinned to a full commit hash."""
     revision = params.revisions.get(params.name)
     if revision is None or not COMMIT.match(revision):
-        found = "no revision" if revision is None else f"the revision {revision!r}, which is not a full commit"
+        found = "no revision" if revision is None else f"the revision {revision!r}, which is not a full commit hash"
         raise BackboneError(
             f"the hub id `{params.name}` has {found}",
             where="backbone.revisions",
-            do=f"add `{params.name}: <40-digit commit>` (on the hub: Files, History), or give a local folder",
+            do=f"add `{params.name}: <40-digit commit>` (on the hub: Files, History), or use a local folder",
         )
     return revision
 
 
 def _local_folder(name: str) -> Path | None:
-    """The folder of that name, or None for a hub id. Raises BackboneError for what can be neither."""
+    """Folder with this path, or None for a hub id. Raises BackboneError if the name is neither."""
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise BackboneError(
-                f"the folder {path} holds no config.json",
+                f"the folder {path} contains no config.json",
                 where="backbone.name",
-                do="give the folder that `save_pretrained` or a hub download wrote",
+                do="use a folder that `save_pretrained` or a hub download wrote",
             )
         return path
     if HUB_ID.match(name):
@@ -210,17 +234,41 @@ def _local_folder(name: str) -> Path | None:
     raise BackboneError(
         f"there is no folder {name}",
         where="backbone.name",
-        do="give a folder that exists, a hub id like openai-community/gpt2, `smollm2` or `none`",
+        do="use an existing folder, a hub id such as openai-community/gpt2, `smollm2` or `none`",
     )
 
 
-def _keep_layers(config: Any, params: BackboneParams) -> None:
-    """Ask for the first `layers` layers only. More than there are would be filled with random weights: an error."""
+def _hub_snapshot(params: BackboneParams, download: bool) -> Path | None:
+    """Folder of a pinned hub id in the local hub cache, or None if it is not there.
+
+    Raises BackboneError when a download fails.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    revision = pinned_revision(params)
+    try:
+        return Path(snapshot_download(params.name, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError as error:
+        if not download:
+            return None
+        missing = error
+    try:
+        return Path(snapshot_download(params.name, revision=revision, allow_patterns=list(IDENTIFYING)))
+    except Exception as error:  # the hub library raises errors of several packages
+        raise _loading_error(params, error) from missing
+
+
+def _limit_layers(config: Any, params: BackboneParams) -> None:
+    """Set the config to the first `layers` layers. Raises BackboneError if the backbone has fewer.
+
+    transformers would initialise additional layers with random weights.
+    """
     if params.layers is None:
         return
     if params.layers > config.num_hidden_layers:
         raise BackboneError(
-            f"`{params.name}` has {config.num_hidden_layers} layers; {params.layers} were asked for",
+            f"`{params.name}` has {config.num_hidden_layers} layers; {params.layers} were requested",
             where="backbone.layers",
             do=f"set backbone.layers to {config.num_hidden_layers} or less, or null for all",
         )
@@ -231,23 +279,23 @@ def _keep_layers(config: Any, params: BackboneParams) -> None:
 
 def _refuse_incomplete(params: BackboneParams, report: Mapping[str, Any]) -> None:
     wrong = {kind: sorted(map(str, report.get(kind) or ())) for kind in ("missing_keys", "mismatched_keys")}
-    # A pooling layer sits behind the hidden states that are read, and many checkpoints come without one.
+    # The hidden states do not depend on the pooling layer, and many checkpoints do not contain one.
     absent = [key for key in wrong["missing_keys"] + wrong["mismatched_keys"] if not key.startswith("pooler.")]
     if absent:
         raise BackboneError(
-            f"{len(absent)} weights of `{params.name}` are not in its files, `{absent[0]}` for one",
+            f"{len(absent)} weights of `{params.name}` are missing in its files, for example `{absent[0]}`",
             where="backbone.name",
-            do="download the backbone again; it would run with random weights in their place",
+            do="download the backbone again; otherwise these weights would be random",
         )
 
 
-def _not_loaded(params: BackboneParams, error: Exception) -> BackboneError:
+def _loading_error(params: BackboneParams, error: Exception) -> BackboneError:
     text = f"{type(error).__name__}: {error}"
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if "gated" in text.lower() or "401" in text or "403" in text:
+    if "gated" in text.lower() or re.search(r"\b40[13]\b", text):
         do = f"accept the licence on the hub page of {params.name}, then `hf auth login` or set HF_TOKEN"
     elif _local_folder(params.name) is None and params.name != "smollm2":
-        do = "check network and name, set HF_ENDPOINT to a mirror, or give a local folder with the same files"
+        do = "check the network and the name, set HF_ENDPOINT to a mirror, or use a local folder with the same files"
     else:
-        do = "check the folder: it needs config.json, *.safetensors and tokenizer.json, whole"
-    return BackboneError(f"the backbone `{params.name}` did not load: {first}", where="backbone.name", do=do)
+        do = "check the folder: it needs complete files config.json, *.safetensors and tokenizer.json"
+    return BackboneError(f"cannot load the backbone `{params.name}`: {first}", where="backbone.name", do=do)

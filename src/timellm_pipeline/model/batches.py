@@ -1,22 +1,29 @@
-"""Batches of windows with their prompts, made ahead of the device, here or in worker processes."""
+"""Batches of windows with tokenised prompts, prepared in the main process or in worker processes."""
 
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
-from timellm_pipeline.series.windows import Windows
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows side by side: `which` numbers them, `x` the model sees, `y` it is to forecast (scaled units)."""
+    """A batch of windows.
+
+    Attributes:
+        which: window numbers.
+        x: input points (lookback) in scaled units.
+        y: target points (horizon) in scaled units.
+        prompts: prompt tokens; None without a language model.
+    """
 
     which: Int[np.ndarray, "batch"]
     x: Float[Tensor, "batch seq_len"]
@@ -24,20 +31,36 @@ class Batch:
     prompts: PromptTokens | None
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device; the copy does not wait."""
+        """The batch on a device. The copy is non-blocking."""
         prompts = None if self.prompts is None else self.prompts.to(device)
         return Batch(self.which, self.x.to(device, non_blocking=True), self.y.to(device, non_blocking=True), prompts)
 
     def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory (called by the loader when there is a GPU)."""
+        """The batch in pinned (page-locked) memory. The DataLoader calls this if `pin_memory` is set."""
         prompts = None if self.prompts is None else self.prompts.pin_memory()
         return Batch(self.which, self.x.pin_memory(), self.y.pin_memory(), prompts)
 
 
-class BatchMaker(Dataset[Batch]):
-    """Makes the batch of the window numbers it is asked for: one gather, one tokenizer call."""
+@runtime_checkable
+class BatchSource(Protocol):
+    """Numbered windows."""
 
-    def __init__(self, windows: Windows, writer: PromptWriter | None) -> None:
+    def __len__(self) -> int: ...
+
+    def gather(
+        self, which: Int[np.ndarray, "batch"]
+    ) -> tuple[Float32[np.ndarray, "batch seq_len"], Float32[np.ndarray, "batch pred_len"]]:
+        """Inputs and targets of the windows with the given numbers, in scaled units."""
+        ...
+
+
+class BatchMaker(Dataset[Batch]):
+    """Dataset whose index is an array of window numbers and whose item is their batch.
+
+    Each batch takes one gather and one tokenizer call.
+    """
+
+    def __init__(self, windows: BatchSource, writer: PromptWriter | None) -> None:
         self.windows, self.writer = windows, writer
 
     def __getitem__(self, which: Int[np.ndarray, "batch"]) -> Batch:
@@ -47,7 +70,7 @@ class BatchMaker(Dataset[Batch]):
 
 
 class _Order(torch.utils.data.Sampler[np.ndarray]):
-    """Hands the loader one array of window numbers after the other."""
+    """Sampler that yields one array of window numbers per batch."""
 
     def __init__(self, order: Iterable[np.ndarray]) -> None:
         self.order = order
@@ -59,10 +82,16 @@ class _Order(torch.utils.data.Sampler[np.ndarray]):
 def load_batches(
     maker: BatchMaker, order: Iterable[np.ndarray], *, num_workers: int = 0, pin_memory: bool = False
 ) -> DataLoader[Batch]:
-    """A loader over batches in the given order.
+    """DataLoader over batches in the given order.
 
-    Its generator is its own: the default one would be drawn from the global one, which dropout uses, and a resumed
-    run would then drop other units than an undisturbed one.
+    It has its own random generator. By default the DataLoader would draw a seed from the global generator, which
+    dropout also uses, and the dropout masks of a resumed run would differ from those of an uninterrupted run.
+
+    Args:
+        maker: dataset of batches.
+        order: window numbers of each batch.
+        num_workers: number of worker processes; 0: the main process prepares batches.
+        pin_memory: whether batches are copied to pinned memory.
     """
     return DataLoader(
         maker,
@@ -73,18 +102,21 @@ def load_batches(
         generator=torch.Generator(),
         multiprocessing_context="spawn" if num_workers else None,
         prefetch_factor=4 if num_workers else None,
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=_ignore_signals,
     )
 
 
-def _leave_signals_to_the_parent(worker: int) -> None:
-    """Signals reach the whole process group; a worker that died of them would stop the parent's save."""
+def _ignore_signals(worker: int) -> None:
+    """Ignore signals in a worker process.
+
+    Signals reach the whole process group, and a terminated worker would prevent the parent from saving a checkpoint.
+    """
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def in_order(num_windows: int, batch_size: int) -> Iterator[np.ndarray]:
-    """Every window once, in the index's order; the last batch may be short."""
+    """Window numbers of each batch, in index order. The last batch may be short."""
     for first in range(0, num_windows, batch_size):
         yield np.arange(first, min(first + batch_size, num_windows))

@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision."""
+"""Device and precision of the computation."""
 
 import logging
 from contextlib import AbstractContextManager
@@ -20,35 +20,38 @@ NAMED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and the precision of its matrix products; trainable weights stay float32."""
+    """A device and the autocast precision of its matrix products. Trainable weights are always float32."""
 
     device: torch.device = CPU
     precision: Precision = "no"
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Run products in this precision inside the `with` block."""
+        """Context manager that enables autocast to this precision."""
         enabled = self.precision != "no"
         return torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=enabled)
 
     def backbone_dtype(self, backbone: BackboneParams) -> torch.dtype:
-        """Type of the frozen weights: as asked, or this precision's own."""
+        """dtype of the frozen weights: `backbone.dtype`, or the dtype of this precision for `auto`."""
         return DTYPES[self.precision] if backbone.dtype == "auto" else NAMED[backbone.dtype]
 
 
 def resolve_compute(precision: Literal["auto", "no", "bf16", "fp16"]) -> Compute:
-    """The first GPU if there is one, else the CPU, and what `training.precision` means there.
+    """Device and precision: the current GPU if CUDA is available, otherwise the CPU.
+
+    Args:
+        precision: `training.precision`. `auto` is float32 on a CPU; for a GPU see `precision_on_gpu`.
 
     Raises ParameterError for fp16 on a CPU, and for bf16 on a GPU that only emulates it.
     """
     if not torch.cuda.is_available():
         if precision == "fp16":
             raise ParameterError(
-                "fp16 needs a GPU; this machine computes on its CPU",
+                "fp16 needs a GPU; this machine runs on its CPU",
                 where="training.precision",
                 do="set training.precision to auto, no or bf16",
             )
         return Compute(torch.device("cpu"), "no" if precision == "auto" else precision)
-    # Plain is_bf16_supported() says yes on GPUs that emulate bf16, several times slower than fp16.
+    # By default is_bf16_supported() also returns True for GPUs that emulate bf16, several times slower than fp16.
     native = torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "bf16" and not native:
         raise ParameterError(
@@ -60,16 +63,16 @@ def resolve_compute(precision: Literal["auto", "no", "bf16", "fp16"]) -> Compute
 
 
 def compute_as_trained(precision: Precision) -> Compute:
-    """This machine's device in the precision a model was trained in, or in float32, said, where it lacks that."""
+    """Device of this machine in the training precision of a model; float32 with a warning if it is not supported."""
     try:
         return resolve_compute(precision)
     except ParameterError as error:
-        log.warning("%s: this model, trained in %s, runs in float32", error.what, precision)
+        log.warning("%s: running this model, which was trained in %s, in float32", error.what, precision)
         return resolve_compute("no")
 
 
 def precision_on_gpu(precision: Literal["auto", "no", "bf16", "fp16"], native_bf16: bool) -> Precision:
-    """`auto` is bf16 where the GPU has it natively and fp16 elsewhere."""
+    """Precision on a GPU: `auto` is bf16 if the GPU supports it natively, otherwise fp16."""
     if precision != "auto":
         return precision
     return "bf16" if native_bf16 else "fp16"

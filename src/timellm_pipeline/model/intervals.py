@@ -1,20 +1,23 @@
-"""Prediction intervals from the errors of windows that the model was not trained on (split conformal prediction).
+"""Prediction intervals from validation errors (split conformal prediction).
 
-The half-width of an interval at a level is the quantile of the absolute validation errors there, for each channel and
-horizon step by itself, with the finite-sample rank ceil((n + 1) * level). Validation chose the model and its windows
-overlap, so coverage is not guaranteed as for independent ones: the test reports what it is.
+The half-width of an interval is a quantile of the absolute validation errors, per channel and horizon step, with the
+finite-sample rank ceil((n + 1) * level). Coverage is not guaranteed as for independent windows, because validation
+chose the model and windows overlap. The test reports the measured coverage.
 
 Source: Vovk et al. 2005; Lei et al. 2018, "Distribution-Free Predictive Inference for Regression".
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from timellm_pipeline.errors import ModelError
 from timellm_pipeline.parameters.forecast import LEVELS
 
-MOST_WINDOWS = 20_000  # validation windows that are looked at: bounds memory and time
+INTERVALS = "intervals.safetensors"  # file name in the model folder and in the folder of a finished training
+MOST_WINDOWS = 20_000  # limit of validation windows: bounds memory and time
 
 HalfWidths = Float[np.ndarray, "levels channels pred_len"]  # scaled units, levels in the order of LEVELS
 
@@ -22,9 +25,14 @@ HalfWidths = Float[np.ndarray, "levels channels pred_len"]  # scaled units, leve
 def half_widths(
     errors: Float[np.ndarray, "windows pred_len"], channel: Int[np.ndarray, "windows"], num_channels: int
 ) -> HalfWidths:
-    """Half-widths in scaled units from signed or absolute errors; NaN for channels without a window.
+    """Half-widths [levels, channels, pred_len] in scaled units, as float32; NaN for channels without a window.
 
-    Where there are too few windows for a level, the largest error stands in.
+    If there are too few windows for a level, its half-width is the largest error.
+
+    Args:
+        errors: signed or absolute errors in scaled units.
+        channel: channel index of each window.
+        num_channels: number of channels.
     """
     widths = np.full((len(LEVELS), num_channels, errors.shape[1]), np.nan, dtype=np.float32)
     for number in np.unique(channel):
@@ -37,11 +45,38 @@ def half_widths(
 
 
 def too_few(num_windows: int, level: int) -> bool:
-    """Whether so many windows cannot tell that level's half-width."""
+    """Whether this number of windows is too small for the half-width of a level."""
     return math.ceil((num_windows + 1) * level / 100) > num_windows
 
 
 def widths_at(widths: HalfWidths, level: int) -> Float[np.ndarray, "channels pred_len"]:
-    """The half-widths of one level."""
-    of_level: np.ndarray = widths[LEVELS.index(level)]
-    return of_level
+    """Half-widths of one level, in scaled units."""
+    level_widths: np.ndarray = widths[LEVELS.index(level)]
+    return level_widths
+
+
+def intervals_as_bytes(widths: HalfWidths) -> bytes:
+    """Content of a safetensors file with the half-widths."""
+    from safetensors.numpy import save
+
+    return save({"half_widths": np.ascontiguousarray(widths)})
+
+
+def intervals_from_bytes(path: Path, num_channels: int, pred_len: int) -> HalfWidths:
+    """Half-widths in a safetensors file. Raises ModelError for a damaged file or another shape."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        widths = load(path.read_bytes())["half_widths"]
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"cannot read the prediction intervals: {error}", where=str(path), do="restore the file, or train again"
+        ) from error
+    if widths.shape != (len(LEVELS), num_channels, pred_len):
+        raise ModelError(
+            f"the prediction intervals have the shape {widths.shape}, not {(len(LEVELS), num_channels, pred_len)}",
+            where=str(path),
+            do="restore the file, or train again",
+        )
+    return np.asarray(widths)

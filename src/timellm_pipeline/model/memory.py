@@ -1,20 +1,22 @@
-"""What a training needs of a GPU's memory, by arithmetic, before anything is loaded.
+"""Estimate of the GPU memory of a training run, computed before anything is loaded.
 
-Counted: the frozen weights, the trained ones with gradient and Adam's two moments in float32, the prompt's keys and
-values, and what the pass over the patches keeps for its backward. Allowed for: the CUDA context, and a tenth of the
-GPU for what fragments and for grouped keys and values, which a GPU copies for each head (0.2 GiB at 32 layers).
-`benchmarks/gpu_check.py` sets it beside what a GPU really takes.
+The estimate contains the frozen weights, the trainable weights with gradient and Adam's two moments in float32, the
+keys and values of the prompt, and the activations that the forward pass over the patches saves for the backward pass.
+It reserves the CUDA context, and a tenth of the GPU for fragmentation and for grouped keys and values, which a GPU
+copies for each head (0.2 GiB at 32 layers). `benchmarks/gpu_check.py` compares the estimate with measured memory.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 HALF = 2.0  # bytes of a 16-bit number
-TRAINED = 16  # bytes of a trained weight: itself, its gradient, two moments, each float32
-BYTES = {  # of a weight of the linear layers
+TRAINED = 16  # bytes per trainable weight: value, gradient and two moments, each float32
+BYTES = {  # per weight of the linear layers, by quantization
     "none": HALF,
     "8bit": 1.0,
-    "nf4": 0.5 + 1 / 64 + 4 / (64 * 256),  # a byte for 64 weights, float32 for 256 such bytes (double quantisation)
+    "nf4": 0.5
+    + 1 / 64
+    + 4 / (64 * 256),  # one byte per 64 weights, one float32 per 256 such bytes (double quantization)
 }
 CONTEXT = 1.0  # GiB: CUDA, cuBLAS and their workspaces
 USABLE = 0.9
@@ -29,7 +31,15 @@ GPUS = {
 
 @dataclass(frozen=True)
 class BackboneSizes:
-    """The numbers of a Llama-like backbone that its memory follows from."""
+    """Sizes of a Llama-like backbone that determine its memory.
+
+    Attributes:
+        vocabulary: number of tokens.
+        width: hidden size.
+        layers: number of layers.
+        feed_forward: intermediate size of the feed-forward layers.
+        kv_width: key-value heads times head size.
+    """
 
     vocabulary: int
     width: int
@@ -39,7 +49,7 @@ class BackboneSizes:
 
     @classmethod
     def of(cls, config: Any) -> "BackboneSizes":
-        """From the config of a transformers model."""
+        """Sizes of a transformers model, from its config."""
         head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         return cls(
             vocabulary=config.vocab_size,
@@ -51,22 +61,31 @@ class BackboneSizes:
 
     @property
     def linear(self) -> int:
-        """Weights of a layer's linear maps: queries and output, keys and values, gate, up and down."""
+        """Number of weights of the linear maps of a layer: query and output, key and value, gate, up and down."""
         return 2 * self.width**2 + 2 * self.width * self.kv_width + 3 * self.width * self.feed_forward
 
     def frozen_weights(self, layers: int) -> int:
-        """All weights of the first `layers` layers, embeddings and norms."""
+        """Number of weights of the embeddings, the first `layers` layers and the norms."""
         return self.vocabulary * self.width + layers * (self.linear + 2 * self.width) + self.width
 
     def frozen_bytes(self, layers: int, quantization: str = "none") -> float:
-        """Bytes of the same, in 16 bits but for quantised linear maps."""
+        """Bytes of the frozen weights: 16 bits per weight, except for quantised linear maps."""
         linear = layers * self.linear
         return HALF * (self.frozen_weights(layers) - linear) + BYTES[quantization] * linear
 
     def step_bytes(self, layers: int, batch_size: int, prompt: int, patches: int) -> float:
-        """Bytes that a training step keeps, for prompts of so many tokens and so many patches a window."""
+        """Bytes of the saved activations and of the key-value cache of a training step.
+
+        Args:
+            layers: layers of the backbone.
+            batch_size: windows per batch.
+            prompt: tokens per prompt.
+            patches: patches per window.
+        """
         states = batch_size * patches * (2 * self.feed_forward + 6 * self.width)
-        keys_values = batch_size * (2 * prompt + patches) * 2 * self.kv_width  # the prompt's own, and joined
+        keys_values = (
+            batch_size * (2 * prompt + patches) * 2 * self.kv_width
+        )  # of the prompt, and joined with those of the patches
         return HALF * layers * (states + keys_values)
 
 
@@ -83,19 +102,26 @@ def needed_gib(
     prompt: int = 200,
     patches: int = 32,
 ) -> float:
-    """GiB that a training takes, the CUDA context included.
+    """Estimated GPU memory of a training run in GiB, including the CUDA context.
 
     Args:
-        trainable: number of trained weights.
-        prompt: tokens of a prompt.
-        patches: patches of a window.
+        backbone: sizes of the backbone.
+        layers: layers of the backbone that are loaded.
+        trainable: number of trainable weights.
+        quantization: `none`, `8bit` or `nf4`.
+        batch_size: windows per batch.
+        prompt: tokens per prompt.
+        patches: patches per window.
     """
     frozen = backbone.frozen_bytes(layers, quantization)
     return CONTEXT + (frozen + TRAINED * trainable + backbone.step_bytes(layers, batch_size, prompt, patches)) / GIB
 
 
 def layers_that_fit(gpu_gib: float, backbone: BackboneSizes, trainable: int, **step: Any) -> int:
-    """The most layers, in fours, that train on a GPU of that memory; 0 if not even four do."""
+    """Largest number of layers, a multiple of 4, that fits on a GPU with `gpu_gib` GiB; 0 if 4 layers do not fit.
+
+    `step` are the keyword arguments of `needed_gib`.
+    """
     for layers in range(backbone.layers - backbone.layers % 4, 0, -4):
         if needed_gib(backbone, layers, trainable, **step) <= USABLE * gpu_gib:
             return layers
@@ -103,7 +129,7 @@ def layers_that_fit(gpu_gib: float, backbone: BackboneSizes, trainable: int, **s
 
 
 def memory_table(backbone: BackboneSizes, trainable: int, **step: Any) -> str:
-    """Markdown: how many layers fit which GPU in 16, 8 and 4 bits, and the GiB that they take."""
+    """Markdown table of the layers that fit on each GPU in 16, 8 and 4 bits, with their memory in GiB."""
     rows = ["| GPU | 16-bit | 8bit | nf4 |", "|---|---|---|---|"]
     for name, gib in GPUS.items():
         cells = []
@@ -119,9 +145,9 @@ def memory_table(backbone: BackboneSizes, trainable: int, **step: Any) -> str:
 def settings_for(
     gpu_gib: float, native_bf16: bool, backbone: BackboneSizes, trainable: int, **step: Any
 ) -> dict[str, Any]:
-    """Parameters for the GPU that was found: its precision and as many 16-bit layers as fit.
+    """Parameters for a GPU: its precision, and the largest number of 16-bit layers that fits.
 
-    They decide the result. Keep them with the checkpoints: another GPU tomorrow must not begin another training.
+    They affect the result. Store them with the checkpoints, so that a run on another GPU resumes the same training.
     """
     return {
         "training.precision": "bf16" if native_bf16 else "fp16",

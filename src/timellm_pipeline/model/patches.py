@@ -1,4 +1,4 @@
-"""Cut a window into overlapping patches and embed each one."""
+"""Split a window into overlapping patches and embed them."""
 
 import torch
 import torch.nn.functional as F
@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 
 class PatchEmbedding(nn.Module):
-    """Patches of a window as vectors: repeat the last value `stride` times, cut, convolve.
+    """Patch embedding: pad a window with its last value `stride` times, split it into patches, apply a convolution.
 
-    The convolution runs over three neighbouring patches and wraps around at the ends, so the first patch sees the
-    last one: kept, because the published weights were trained that way.
+    The convolution covers three neighbouring patches with circular padding, so the first patch depends on the last
+    one. This is unchanged because the published weights were trained this way.
+
     Source: Time-LLM (Jin et al. 2024), after PatchTST (Nie et al. 2023).
     """
 
@@ -22,7 +23,7 @@ class PatchEmbedding(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, window: Float[Tensor, "batch seq_len"]) -> Float[Tensor, "batch patches d_model"]:
-        """Embedded patches, `(seq_len - patch_len) // stride + 2` a window."""
+        """Embedded patches, `(seq_len - patch_len) // stride + 2` per window."""
         patches = cut_into_patches(window, self.patch_len, self.stride)
         return self.dropout(self.conv(patches.transpose(1, 2)).transpose(1, 2))
 
@@ -30,6 +31,6 @@ class PatchEmbedding(nn.Module):
 def cut_into_patches(
     window: Float[Tensor, "batch seq_len"], patch_len: int, stride: int
 ) -> Float[Tensor, "batch patches patch_len"]:
-    """The raw patches, the last of them reaching into the repeated last value."""
+    """Patches of each window, padded at the end by repeating the last value `stride` times."""
     padded: Tensor = F.pad(window.unsqueeze(1), (0, stride), mode="replicate").squeeze(1)
     return torch.Tensor.unfold(padded, -1, patch_len, stride)

@@ -1,6 +1,7 @@
-"""Frozen weights in 4 or 8 bits, through bitsandbytes (the extra `[quant]`, on a GPU): less memory, not more speed.
+"""Quantization of the frozen weights to 4 or 8 bits with bitsandbytes (the extra `[quant]`, on a GPU).
 
-Only the backbone's linear layers are quantised; embeddings, norms and everything that is trained stay as they are.
+It reduces memory, not time. Only the linear layers of the backbone are quantised, not the embeddings, the norms and
+the trainable weights.
 """
 
 import importlib.util
@@ -15,20 +16,20 @@ DEVICES = ("cuda",)
 
 
 def refuse_quantization(params: BackboneParams, compute: Compute) -> None:
-    """Raises BackboneError where weights cannot be quantised: on a CPU, without the package, without a backbone."""
+    """Raise BackboneError if weights cannot be quantised: on a CPU, without bitsandbytes, or without a backbone."""
     if params.quantization == "none":
         return
     if params.name == "none":
         raise BackboneError(
-            f"quantization is {params.quantization}, and there is no backbone to quantise",
+            f"quantization is {params.quantization}, but there is no backbone to quantise",
             where="backbone.quantization",
-            do="set backbone.quantization to none, or name a backbone",
+            do="set backbone.quantization to none, or set backbone.name to a backbone",
         )
     if compute.device.type not in DEVICES:
         raise BackboneError(
-            f"{params.quantization} weights need a GPU; this machine computes on its {compute.device.type.upper()}",
+            f"{params.quantization} weights need a GPU; this machine runs on its {compute.device.type.upper()}",
             where="backbone.quantization",
-            do="use a GPU, or train with backbone.quantization none (and fewer backbone.layers if memory is short)",
+            do="use a GPU, or set backbone.quantization to none (and lower backbone.layers if memory is short)",
         )
     if importlib.util.find_spec("bitsandbytes") is None:
         raise BackboneError(
@@ -39,16 +40,17 @@ def refuse_quantization(params: BackboneParams, compute: Compute) -> None:
 
 
 def loading_arguments(params: BackboneParams, compute: Compute) -> dict[str, Any]:
-    """What `from_pretrained` is told. On a GPU weights go straight there: host memory need not hold them.
+    """Keyword arguments of `from_pretrained` for device and quantization.
 
-    Raises BackboneError as `refuse_quantization` does.
+    On a GPU, weights are loaded directly to the device, without a copy in host memory.
+    Raises the errors of `refuse_quantization`.
     """
     refuse_quantization(params, compute)
     if params.quantization == "none":
         return {} if compute.device.type == "cpu" else {"device_map": {"": compute.device}}
     from transformers import BitsAndBytesConfig
 
-    # It says for each product that 8-bit layers compute in float16.
+    # It logs for each product that 8-bit layers compute in float16.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     if params.quantization == "nf4":
         config = BitsAndBytesConfig(
@@ -58,6 +60,6 @@ def loading_arguments(params: BackboneParams, compute: Compute) -> dict[str, Any
             bnb_4bit_compute_dtype=DTYPES[compute.precision],
         )
     else:
-        # Its default looks for outliers in the whole batch, so that a forecast would depend on its batch mates.
+        # By default it searches outliers in the whole batch, so a forecast would depend on the other windows.
         config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
     return {"device_map": {"": compute.device}, "quantization_config": config}

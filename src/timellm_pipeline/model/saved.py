@@ -1,8 +1,8 @@
-"""A trained model as a folder: `config.json`, `model.safetensors` (trainable weights alone), `scaler.json`, and
-`intervals.safetensors` where the model was calibrated.
+"""Save and read a trained model as a folder: `config.json`, `model.safetensors` (only the trainable weights),
+`scaler.json` and, if the model was calibrated, `intervals.safetensors`.
 
-`config.json` is written last and holds the digests of the others and of itself, so damage is always detected.
-The frozen backbone is named there by its identity; its weights are never copied.
+`config.json` is written last and contains the digests of the other files and of itself, so damage is always detected.
+It contains the identity of the frozen backbone; the weights of the backbone are never copied.
 """
 
 import json
@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from timellm_pipeline.errors import BackboneError, ModelError
 from timellm_pipeline.files import is_link, move, remove_folder
-from timellm_pipeline.model.intervals import HalfWidths
-from timellm_pipeline.model.sizes import trainable_shapes
+from timellm_pipeline.model.intervals import INTERVALS, HalfWidths, intervals_as_bytes, intervals_from_bytes
 from timellm_pipeline.parameters import (
     BackboneParams,
     DataParams,
@@ -27,24 +26,45 @@ from timellm_pipeline.parameters import (
     SplitParams,
     WindowParams,
 )
-from timellm_pipeline.parameters.forecast import LEVELS
 from timellm_pipeline.series.identity import digest_of_file, sealed, unsealed
 from timellm_pipeline.series.scaling import Scaler
+from timellm_pipeline.series.windows import forecast_channels
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from timellm_pipeline.model.backbone import BackboneSource
-    from timellm_pipeline.model.compute import Compute
-    from timellm_pipeline.model.timellm import TimeLLM
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, SCALER, CONFIG = "model.safetensors", "scaler.json", "config.json"
-INTERVALS = "intervals.safetensors"
+
+
+class TrainedOn(BaseModel):
+    """The file that a model was trained on.
+
+    Attributes:
+        path, sha256: path and digest of the file; None if unknown.
+        data: parameters that the file was read with. Another file may need other parameters.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str | None = None
+    sha256: str | None = None
+    data: DataParams
 
 
 class ModelConfig(BaseModel):
-    """Everything that is needed to build the model again and to know what it is."""
+    """Configuration of a saved model: everything needed to rebuild and to identify it.
+
+    Attributes:
+        backbone_identity: everything that affects the outputs of the backbone (`BackboneSource.identity`).
+        backbone_files: digests of the weights and tokenizer of the backbone, to identify it at another location; None
+            if unknown.
+        seen_until: time stamp of the newest row that was used to train or to choose the model, with its UTC offset if
+            the file had one.
+        parameters: number of `trainable` and `frozen` weights.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -52,7 +72,7 @@ class ModelConfig(BaseModel):
     package_version: str
     training_id: str
     content_id: str
-    data: DataParams
+    trained_on: TrainedOn
     split: SplitParams
     window: WindowParams
     prompt: PromptParams
@@ -61,6 +81,7 @@ class ModelConfig(BaseModel):
     evaluation: EvaluationParams
     precision: Literal["no", "bf16", "fp16"]
     backbone_identity: dict[str, Any]
+    backbone_files: dict[str, str] | None = None
     description: str
     channels: list[str]
     frequency: str
@@ -69,10 +90,26 @@ class ModelConfig(BaseModel):
     best_step: int
     validation_mse: float | None
 
+    @property
+    def needed_channels(self) -> list[str]:
+        """Channels that a forecast needs: all channels for `M`, the target for `S` and `MS`."""
+        return forecast_channels(self.channels, self.window)
+
+    def has_seen(self, stamp: pd.Timestamp) -> bool:
+        """Whether the model may have been trained or chosen on a row with this time stamp, or on a later row.
+
+        Args:
+            stamp: as in the file, with its time zone if the file has one.
+        """
+        seen = pd.Timestamp(self.seen_until)
+        if stamp.tzinfo is None or seen.tzinfo is None:  # a zone is unknown: only wall time can be compared
+            stamp, seen = stamp.tz_localize(None), seen.tz_localize(None)
+        return bool(stamp <= seen)
+
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What training hands over to be saved: plain tensors on the CPU, not a module."""
+    """A trained model to be saved: plain tensors on the CPU, not a module."""
 
     config: ModelConfig
     weights: "dict[str, Tensor]"
@@ -80,7 +117,7 @@ class TrainedModel:
     intervals: HalfWidths | None = None
 
     def write(self, folder: Path) -> None:
-        """Write the files into a new folder, the config with the others' digests last.
+        """Write the files to a new folder. The config, with the digests of the other files, is written last.
 
         Raises ModelError for weights that are not finite numbers.
         """
@@ -99,9 +136,9 @@ class TrainedModel:
         (folder / CONFIG).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
 
     def publish(self, folder: Path) -> None:
-        """Write a new folder, complete or not at all. Raises ModelError, also when the folder exists already."""
+        """Write a new folder atomically. Raises the errors of `write`, and ModelError if the folder exists."""
         if folder.exists() or is_link(folder):
-            raise ModelError("this folder exists already", where=str(folder), do="give the path of a new folder")
+            raise ModelError("this folder already exists", where=str(folder), do="use the path of a new folder")
         partial = folder.with_name(f".partial-{folder.name}-{os.getpid()}")
         try:
             self.write(partial)
@@ -112,10 +149,13 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model folder that has been read and found undamaged; the weights are loaded only when asked for.
+    """A model folder whose files were verified. The weights are loaded by `weights`.
 
     Attributes:
-        sha256: digests of the files beside the config.
+        folder: the model folder.
+        config: content of config.json.
+        scaler: content of scaler.json.
+        sha256: digests of the other files.
     """
 
     folder: Path
@@ -125,9 +165,9 @@ class SavedModel:
 
     @classmethod
     def read(cls, folder: Path) -> "SavedModel":
-        """The model in a folder, or in the folder of a version around it.
+        """The model in a folder, or in the subfolder `timellm_model` of a version folder.
 
-        Raises ModelError for a folder that is damaged, changed, or of another format.
+        Raises ModelError if the folder is damaged, was changed, or has another format.
         """
         if not (folder / CONFIG).exists() and (folder / "timellm_model" / CONFIG).exists():
             folder = folder / "timellm_model"
@@ -136,6 +176,8 @@ class SavedModel:
             raise ModelError(problem, where=str(folder), do="use another version, or train or publish again")
         content = _read_config(folder)
         digests = content.pop("sha256")
+        if content.get("format") == 1:
+            content = _from_format_1(content)
         if content.get("format") != FORMAT:
             raise ModelError(
                 f"the model has format {content.get('format')}; this version reads {FORMAT}",
@@ -148,126 +190,80 @@ class SavedModel:
         except ValidationError as error:
             first = error.errors()[0]
             raise ModelError(
-                f"config.json or scaler.json cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+                f"cannot read config.json or scaler.json: {'.'.join(map(str, first['loc']))}: {first['msg']}",
                 where=str(folder),
                 do="use another version",
             ) from error
         if scaler.channels != config.channels:
             raise ModelError(
-                f"scaler.json is of {len(scaler.channels)} channels and config.json of {len(config.channels)} others",
+                f"scaler.json has {len(scaler.channels)} channels that differ from the {len(config.channels)} channels "
+                "of config.json",
                 where=str(folder),
                 do="use another version",
             )
         return cls(folder, config, scaler, digests)
 
     def weights(self) -> "dict[str, Tensor]":
-        """The trainable weights, on the CPU. Raises ModelError for weights that are not finite numbers."""
+        """Trainable weights, on the CPU. Raises ModelError for weights that are not finite numbers."""
         from timellm_pipeline.model.weights import read_finite
 
         return read_finite((self.folder / WEIGHTS).read_bytes(), self.folder / WEIGHTS)
 
     def intervals(self) -> HalfWidths | None:
-        """Half-widths of the prediction intervals, or None for a model that was not calibrated.
+        """Half-widths of the prediction intervals in scaled units, or None if the model was not calibrated.
 
-        Raises ModelError for half-widths of another shape than this model's forecasts.
+        Raises ModelError if their shape differs from that of the forecasts.
         """
         path = self.folder / INTERVALS
         if INTERVALS not in self.sha256:
             return None
         return intervals_from_bytes(path, len(self.config.channels), self.config.window.pred_len)
 
-    def load(
-        self,
-        source: "BackboneSource",
-        compute: "Compute",
-        place: BackboneParams | None = None,
-        description: str | None = None,
-    ) -> "TimeLLM":
-        """The model with its backbone, in evaluation mode on the device.
+    def find_backbone(self, source: "BackboneSource", place: BackboneParams | None) -> BackboneParams:
+        """Parameters of the training backbone: at its location in training, or at the location `place`.
 
-        Args:
-            place: where else the backbone may lie, when it is not where it was in training.
-            description: what the prompt says of the series, where it is another series than in training.
+        A backbone matches if its identity, or the digests of its weights and its tokenizer, are those of training. So
+        a hub id may be replaced by a folder with the same files, and a folder by a hub id.
 
-        Raises BackboneError or ModelError when the backbone is missing or is another one than in training.
+        Raises ModelError if no location has a matching backbone.
         """
-        from timellm_pipeline.model.timellm import TimeLLM
-        from timellm_pipeline.model.weights import compare_shapes
-
-        config = self.config
-        backbone = self._find_backbone(source, place)
-        # From the file's header: a config of other sizes must not make us build a model of any size.
-        expected = trainable_shapes(config.window, config.model, source.shape(backbone))
-        compare_shapes(expected, shapes_in(self.folder / WEIGHTS), str(self.folder))
-        loaded = source.load(backbone, compute)
-        words = config.description if description is None else description
-        model = TimeLLM.around(config.window, config.prompt, config.model, loaded, words)
-        model.load_trainables(self.weights())
-        model.saved, model.compute = self, compute
-        return model.to(compute.device).eval()
-
-    def _find_backbone(self, source: "BackboneSource", place: BackboneParams | None) -> BackboneParams:
-        """The backbone with the identity of training: where it was then, or else in the place given now."""
-        ours = self.config.backbone
-        places = [ours]
-        if place is not None and place.name not in (ours.name, "none"):
-            places.append(ours.model_copy(update={"name": place.name, "revisions": place.revisions}))
-        problem = f"the backbone `{ours.name}` is not the one this model was trained with"
-        for candidate in places:
+        trained = self.config.backbone
+        candidates = [trained]
+        if place is not None and place.name not in (trained.name, "none"):
+            candidates.append(trained.model_copy(update={"name": place.name, "revisions": place.revisions}))
+        problems = []
+        for candidate in candidates:
             try:
                 if source.identity(candidate) == self.config.backbone_identity:
                     return candidate
+                files = self.config.backbone_files and source.file_digests(candidate, download=True)
+                if files and files == self.config.backbone_files:
+                    return candidate
+                problems.append(f"the backbone `{candidate.name}` is not the one this model was trained with")
             except BackboneError as error:
-                problem = error.what if candidate is ours else problem
+                problems.append(error.what)
         raise ModelError(
-            problem,
+            "; ".join(problems),
             where=f"{self.folder}, backbone_identity",
-            do="put the same backbone files in place, say where they are (--params backbone.name=PATH), or train again",
+            do="restore the backbone files, give their location with --params backbone.name=PATH, or train again",
         )
-
-
-def intervals_as_bytes(widths: HalfWidths) -> bytes:
-    """Half-widths as the content of a safetensors file."""
-    from safetensors.numpy import save
-
-    return save({"half_widths": np.ascontiguousarray(widths)})
-
-
-def intervals_from_bytes(path: Path, num_channels: int, pred_len: int) -> HalfWidths:
-    """Half-widths from a safetensors file. Raises ModelError for a damaged file or another shape."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        widths = load(path.read_bytes())["half_widths"]
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"the prediction intervals cannot be read: {error}", where=str(path), do="restore the file, or train again"
-        ) from error
-    if widths.shape != (len(LEVELS), num_channels, pred_len):
-        raise ModelError(
-            f"the prediction intervals are of shape {widths.shape}, not {(len(LEVELS), num_channels, pred_len)}",
-            where=str(path),
-            do="restore the file, or train again",
-        )
-    return np.asarray(widths)
 
 
 def shapes_in(path: Path) -> dict[str, list[int]]:
-    """The shape of each tensor in a safetensors file, from its header. Raises ModelError for a damaged header."""
+    """Shape of each tensor in a safetensors file, from its header. Raises ModelError for a damaged header."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "numpy") as file:
-            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - no mapping
+            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
         raise ModelError(
-            f"the weights cannot be read: {error}", where=str(path), do="use another version, or train again"
+            f"cannot read the weights: {error}", where=str(path), do="use another version, or train again"
         ) from error
 
 
 def find_damage(folder: Path) -> str | None:
-    """What is wrong with a model folder's files, or None if they are as written."""
+    """Description of the damage to the files of a model folder, or None if they are unchanged."""
     try:
         digests = _read_config(folder)["sha256"]
         if not isinstance(digests, dict):
@@ -275,17 +271,23 @@ def find_damage(folder: Path) -> str | None:
     except FileNotFoundError:
         return "config.json is missing"
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return f"config.json cannot be used ({error or type(error).__name__})"
+        return f"cannot use config.json ({error or type(error).__name__})"
     for name in {WEIGHTS, SCALER, *digests}:
         if Path(name).name != name:
-            return f"config.json names a file outside the folder, {name}"
+            return f"config.json lists a file outside the folder, {name}"
         if not (folder / name).is_file():
             return f"{name} is missing"
         if digest_of_file(folder / name) != digests.get(name):
-            return f"{name} is not the file that was written"
+            return f"{name} was changed: its digest differs"
     return None
 
 
+def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Config of format 1 converted to format 2. Format 1 stored the parameters of reading at the top level."""
+    others = {name: value for name, value in content.items() if name != "data"}
+    return {**others, "format": FORMAT, "trained_on": {"data": content.get("data")}}
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
-    """The content of config.json. Raises OSError, ValueError."""
+    """Content of config.json. Raises OSError or ValueError."""
     return unsealed(json.loads((folder / CONFIG).read_text(encoding="utf-8")))

@@ -1,30 +1,18 @@
-"""How many weights a model has: counted, and known by arithmetic before any backbone is loaded."""
+"""Shapes and number of the trainable weights, computed without loading a backbone."""
 
 import math
-from typing import TYPE_CHECKING, Any
 
 from timellm_pipeline.parameters import ModelParams, WindowParams
-
-if TYPE_CHECKING:
-    from timellm_pipeline.model.timellm import TimeLLM
-
-
-def count_parameters(model: "TimeLLM") -> dict[str, int]:
-    """Numbers of `trainable` and `frozen` weights."""
-    backbone: Any = model.backbone
-    return {
-        "trainable": sum(weight.numel() for weight in model.trainables().values()),
-        "frozen": 0 if backbone is None else backbone.num_parameters(),  # knows how 4 bits are packed
-    }
 
 
 def trainable_shapes(
     window: WindowParams, model: ModelParams, backbone_shape: tuple[int, int] | None
 ) -> dict[str, tuple[int, ...]]:
-    """The shape of each trainable weight by arithmetic, before any backbone is loaded.
+    """Shape of each trainable weight by name.
 
     Args:
-        backbone_shape: vocabulary and width of the backbone, or None without one.
+        window, model: the parameter groups with these names.
+        backbone_shape: vocabulary size and hidden size of the backbone; None without a backbone.
     """
     vocabulary, width = backbone_shape or (0, model.d_ff)
     inner = model.d_ff * model.num_heads
@@ -52,5 +40,5 @@ def trainable_shapes(
 
 
 def trainable_count(window: WindowParams, model: ModelParams, backbone_shape: tuple[int, int] | None) -> int:
-    """Number of trainable weights by arithmetic."""
+    """Number of trainable weights. Takes the arguments of `trainable_shapes`."""
     return sum(math.prod(shape) for shape in trainable_shapes(window, model, backbone_shape).values())

@@ -1,7 +1,8 @@
-"""What the prompt says of a window: smallest, largest and middle value, trend, and the lags that repeat.
+"""Statistics of a window for the prompt: minimum, maximum, median, trend, and the lags with the strongest
+autocorrelation.
 
-Each number is a function of its window alone, to the last bit, whatever batch the window comes in: a prompt that
-changed with its batch mates would change the forecast.
+They depend only on the window, bitwise, and not on its batch: otherwise the prompt, and with it the forecast, would
+depend on the other windows of the batch.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,13 @@ def window_statistics(
     statistics: Literal["scaled", "normalised"],
     lags: Literal["acf", "circular"],
 ) -> list[WindowStatistics]:
-    """Statistics of each window, in scaled units or after instance normalisation."""
+    """Statistics of each window.
+
+    Args:
+        windows: [batch, seq_len] in scaled units.
+        statistics: `scaled`: in scaled units; `normalised`: after the instance normalisation of the published code.
+        lags: `acf`: `strongest_lags`; `circular`: the lags of the published code.
+    """
     if statistics == "normalised":
         rows = [_published_normalisation(window) for window in windows]
         trends: list[Trend] = ["upward" if row.diff().sum() > 0 else "downward" for row in rows]
@@ -41,24 +48,24 @@ def window_statistics(
         medians = np.sort(values, axis=1)[:, (values.shape[1] - 1) // 2]
     else:
         values = np.asarray(windows, dtype=np.float64)
-        trends = _slopes_in_words(values)
+        trends = _trends(values)
         medians = np.median(values, axis=1)
     if lags == "circular":
         lists = [_circular_lags(_published_normalisation(window)) for window in windows]
     else:
         lists = strongest_lags(np.asarray(windows, dtype=np.float64))
     return [
-        WindowStatistics(float(low), float(high), float(middle), trend, of_window)
-        for low, high, middle, trend, of_window in zip(
+        WindowStatistics(float(low), float(high), float(middle), trend, window_lags)
+        for low, high, middle, trend, window_lags in zip(
             values.min(axis=1), values.max(axis=1), medians, trends, lists, strict=True
         )
     ]
 
 
 def strongest_lags(windows: Float[np.ndarray, "batch seq_len"], most: int = NUM_LAGS) -> list[list[int]]:
-    """Lags from 1 to half the window at which the autocorrelation peaks, strongest first, at most five.
+    """Lags of the autocorrelation peaks of each window, strongest first, at most `most`, from 1 to half the window.
 
-    The window is padded with zeros to twice its length, so that its end does not meet its start.
+    The window is padded with zeros to twice its length, so that the autocorrelation is not circular.
     """
     length = windows.shape[1]
     longest = length // 2
@@ -67,7 +74,7 @@ def strongest_lags(windows: Float[np.ndarray, "batch seq_len"], most: int = NUM_
     raw = np.fft.irfft(power, axis=1)[:, : longest + 2]
     variance = raw[:, :1]
     flat = variance <= EPSILON**2 * length
-    # Rounded, so that the transform's last bits never decide which lag is named.
+    # Rounded, so that rounding errors of the Fourier transform do not affect the selected lags.
     correlation = np.round(raw / np.where(flat, 1.0, variance), 9)
     inner = correlation[:, 1 : longest + 1]
     peaks = (inner > correlation[:, :longest]) & (inner >= correlation[:, 2 : longest + 2]) & ~flat
@@ -76,17 +83,17 @@ def strongest_lags(windows: Float[np.ndarray, "batch seq_len"], most: int = NUM_
     return [(order[:count] + 1).tolist() for order, count in zip(ranked, counts, strict=True)]
 
 
-def _slopes_in_words(
+def _trends(
     values: Float[np.ndarray, "batch seq_len"],
 ) -> list[Trend]:
-    """Sign of the least-squares slope: the last point less the first would be mostly noise."""
+    """Trend of each window: the sign of the least-squares slope. Last point minus first point would be mostly noise."""
     time = np.arange(values.shape[1]) - (values.shape[1] - 1) / 2
     slopes = ((values - values[:, :1]) * time).sum(axis=1)
     return ["upward" if slope > 0 else "downward" if slope < 0 else "flat" for slope in slopes]
 
 
 def _published_normalisation(window: Float[np.ndarray, "seq_len"]) -> torch.Tensor:
-    """One window less its mean over its deviation, in the published code's very operations (float32)."""
+    """One window after instance normalisation, with the same float32 operations as the published code."""
     points = torch.from_numpy(np.ascontiguousarray(window, dtype=np.float32))[None, :, None]
     mean = points.mean(dim=1, keepdim=True)
     deviation = torch.sqrt(points.var(dim=1, keepdim=True, unbiased=False) + EPSILON)
@@ -94,8 +101,11 @@ def _published_normalisation(window: Float[np.ndarray, "seq_len"]) -> torch.Tens
 
 
 def _circular_lags(window: torch.Tensor) -> list[int]:
-    """The published list: lag 0 first, then pairs of a lag and its mirror. Rounding alone orders a pair, so each
-    window is transformed by itself: in a batch the order could depend on the neighbours."""
+    """Lags of the published code: lag 0, then pairs of a lag and its mirror image.
+
+    Only rounding decides the order within a pair, so each window is transformed separately: in a batch the order could
+    depend on the other windows.
+    """
     spectrum = torch.fft.rfft(window)
     correlation = torch.fft.irfft(spectrum * torch.conj(spectrum))
     return torch.topk(correlation, min(NUM_LAGS, len(correlation))).indices.tolist()

@@ -1,4 +1,4 @@
-"""Weights of the published code: its names for our weights.
+"""Import of weights from the published code: map its parameter names to ours.
 
 Source: the state dict of Time-LLM's `models/TimeLLM.py` (KimMeen/Time-LLM, commit 0045cde).
 """
@@ -28,10 +28,10 @@ NOT_TRAINED = ("llm_model.", "word_embeddings", "normalize_layers.")
 
 
 def from_upstream_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The trainable weights of a published-code state dict under our names.
+    """Trainable weights of a state dict of the published code, under our names.
 
-    A `module.` in front of the names and the frozen backbone's weights among them do not matter.
-    Raises ModelError naming the trainable weights that are missing or unknown.
+    A prefix `module.` of the names and the weights of the frozen backbone are ignored.
+    Raises ModelError with the trainable weights that are missing or unknown.
     """
     plain = {name.removeprefix("module."): weight for name, weight in state.items()}
     unknown = [name for name in plain if name not in NAMES and not name.startswith(NOT_TRAINED)]
@@ -41,6 +41,6 @@ def from_upstream_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             "not a state dict of the published Time-LLM: "
             f"missing {', '.join(missing) or 'nothing'}; unknown {', '.join(unknown) or 'nothing'}",
             where="the published checkpoint",
-            do="give the file that its run_main.py saved as `checkpoint`",
+            do="use the file that its run_main.py saved as `checkpoint`",
         )
-    return {ours: plain[theirs] for theirs, ours in NAMES.items()}
+    return {name: plain[upstream_name] for upstream_name, name in NAMES.items()}

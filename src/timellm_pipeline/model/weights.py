@@ -1,4 +1,4 @@
-"""Compare saved weights with a model, and put them into it: all of them or none."""
+"""Read saved weights, compare them with a model, and copy them into it: either all of them or none."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +10,13 @@ from timellm_pipeline.errors import ModelError
 
 
 def read_finite(content: bytes, where: Path) -> dict[str, Tensor]:
-    """The weights in a safetensors file, on the CPU.
+    """Weights in a safetensors file, on the CPU.
 
-    Raises ModelError for content that is no safetensors file, and for weights that are not finite numbers.
+    Args:
+        content: bytes of the file.
+        where: its path, for messages.
+
+    Raises ModelError if the content is not a safetensors file, or if weights are not finite numbers.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -21,25 +25,25 @@ def read_finite(content: bytes, where: Path) -> dict[str, Tensor]:
         weights = load(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise ModelError(
-            f"the weights cannot be read: {error}", where=str(where), do="use another version, or train again"
+            f"cannot read the weights: {error}", where=str(where), do="use another version, or train again"
         ) from error
     refuse_not_finite(weights, where)
     return weights
 
 
 def refuse_not_finite(weights: Mapping[str, Tensor], where: Path) -> None:
-    """Raises ModelError naming the weights that hold NaN or infinity: every forecast with them would."""
+    """Raise ModelError with the names of weights that contain NaN or infinity."""
     bad = sorted(name for name, weight in weights.items() if not torch.isfinite(weight).all())
     if bad:
         raise ModelError(
-            f"weights hold values that are not finite numbers: {', '.join(bad)}",
+            f"weights contain values that are not finite numbers: {', '.join(bad)}",
             where=str(where),
             do="use another version, or train again",
         )
 
 
 def compare_shapes(expected: Mapping[str, Sequence[int]], saved: Mapping[str, Sequence[int]], where: str) -> None:
-    """Raises ModelError naming the saved weights that are missing, unknown or of another shape."""
+    """Raise ModelError with the saved weights that are missing, unknown or have another shape."""
     problems = [f"`{name}` is missing" for name in expected.keys() - saved.keys()]
     problems += [f"`{name}` is unknown" for name in saved.keys() - expected.keys()]
     problems += [
@@ -51,15 +55,15 @@ def compare_shapes(expected: Mapping[str, Sequence[int]], saved: Mapping[str, Se
         raise ModelError(
             f"the saved weights do not fit this model: {'; '.join(sorted(problems))}",
             where=where,
-            do="load them with the parameters they were trained with",
+            do="use the parameters that the weights were trained with",
         )
 
 
 @torch.no_grad()
 def put_weights(own: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor]) -> None:
-    """Copy saved weights into a model's own.
+    """Copy saved weights into the parameters of a model.
 
-    Raises ModelError naming the weights that are missing, unknown or of another shape; nothing is copied then.
+    Raises ModelError if weights are missing, unknown or have another shape; then nothing is copied.
     """
     compare_shapes(
         {name: weight.shape for name, weight in own.items()},

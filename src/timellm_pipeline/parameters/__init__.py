@@ -1,4 +1,4 @@
-"""Parameter groups: one file a group, parsed once at the door, frozen inside."""
+"""Parameter groups: one frozen model per group, parsed once before any node runs."""
 
 from timellm_pipeline.parameters.backbone import BackboneParams
 from timellm_pipeline.parameters.data import DataParams

@@ -1,6 +1,7 @@
-"""How the raw file is read."""
+"""Parameters of the raw file's format."""
 
 import codecs
+import csv
 import inspect
 import re
 from typing import Any, Literal
@@ -13,15 +14,34 @@ from timellm_pipeline.parameters.group import Group
 OURS = {
     *("filepath_or_buffer", "index_col", "skip_blank_lines", "low_memory", "chunksize", "iterator", "nrows"),
     *("compression", "storage_options", "memory_map", "delim_whitespace", "verbose"),
+    "converters",  # functions, which a parameter file cannot contain
+    "float_precision",  # without effect since pandas 3
 }
 OUR_DATES = {"parse_dates", "infer_datetime_format", "date_parser", "keep_date_col", "cache_dates"}
 ONE_CHARACTER = ("decimal", "thousands", "quotechar", "escapechar", "comment", "lineterminator")
-TEXTS = ("sep", "delimiter", "encoding", "encoding_errors", "date_format", *ONE_CHARACTER)
-ROWS = {"skiprows", "skipfooter"}
+TEXTS = ("sep", "delimiter", "encoding", "encoding_errors", "date_format", "dialect", *ONE_CHARACTER)
+ROWS = {"skiprows", "skipfooter", "header"}
 MOST_SKIPPED = 1_000_000
-MAY_BE_NULL = ("sep", "delimiter", "encoding", "date_format", "thousands", "escapechar", "comment", "lineterminator")
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "engine": ("c", "python"),  # other engines lack options that are needed here
+    "on_bad_lines": ("error", "skip"),  # a warning of pandas is an error here
+    "dtype_backend": ("numpy_nullable", "pyarrow"),
+    "quoting": (0, 1, 2, 3),
+    **dict.fromkeys(("dayfirst", "doublequote", "keep_default_na", "na_filter", "skipinitialspace"), (True, False)),
+}
+MAY_BE_NULL = (
+    "sep",
+    "delimiter",
+    "dialect",
+    "encoding",
+    "date_format",
+    "thousands",
+    "escapechar",
+    "comment",
+    "lineterminator",
+)
 WITH_A_YEAR = re.compile(r"%[YyGcx]")
-JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji are written with them
+JOINERS = "\u200c\u200d"  # zero-width joiners: Persian, Indic scripts and emoji need them
 
 
 class DataParams(Group):
@@ -31,8 +51,8 @@ class DataParams(Group):
     """Name of the column with the time stamps."""
 
     gaps: Literal["error", "interpolate", "drop_windows"] = "error"
-    """What to do about missing time stamps and empty cells: `error` names the first one and stops; `interpolate`
-    fills them in by linear interpolation in time; `drop_windows` leaves out every window that touches one."""
+    """How to handle missing time stamps and empty cells: `error` stops and names the first one; `interpolate`
+    fills them by linear interpolation in time; `drop_windows` drops every window that contains one."""
 
     max_gigabytes: float = Field(default=2.0, gt=0)
     """Largest table that is read from a compressed file, in GB (10**9 bytes): the decompressed bytes of a gzip file, or
@@ -44,12 +64,12 @@ class DataParams(Group):
 
     @field_validator("date_column")
     @classmethod
-    def _clean(cls, name: str) -> str:
+    def _clean_date_column(cls, name: str) -> str:
         return clean_name(name)
 
     @field_validator("csv")
     @classmethod
-    def _known(cls, options: dict[str, Any]) -> dict[str, Any]:
+    def _check_csv(cls, options: dict[str, Any]) -> dict[str, Any]:
         import pandas as pd
 
         dates = sorted(OUR_DATES & set(options))
@@ -58,22 +78,24 @@ class DataParams(Group):
         known = set(inspect.signature(pd.read_csv).parameters) - OURS
         unknown = sorted(set(options) - known)
         if unknown:
-            raise ValueError(f"{unknown} are no options of pandas.read_csv that can be set here")
+            raise ValueError(f"{unknown} are not options of pandas.read_csv that can be set here")
         for name, value in options.items():
             _check_option(name, value)
+        if options.get("date_format") is not None and "dayfirst" in options:
+            raise ValueError("dayfirst has no effect with date_format; set only one of them")
         return options
 
 
 def _check_option(name: str, value: Any) -> None:
-    """Raises ValueError for a value that pandas would ignore, or refuse without naming the option."""
-    if name == "dayfirst" and not isinstance(value, bool):
-        raise ValueError(f"dayfirst is {value!r}; write true or false")
-    if name in ROWS and isinstance(value, int) and not 0 <= value <= MOST_SKIPPED:
-        raise ValueError(f"{name} is {value}; write 0 to {MOST_SKIPPED:,}")
+    """Raise ValueError for a value that pandas would ignore, or reject without naming the option."""
+    if name in CHOICES:
+        _check_choice(name, value)
+    if name in ROWS and value is not None and not (name == "header" and value == "infer"):
+        _check_rows(name, value)
     if name not in TEXTS or (value is None and name in MAY_BE_NULL):
         return
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} is {value!r}; write a text in quotes")
+        raise ValueError(f"{name} is {value!r}; write a quoted string")
     if name in ONE_CHARACTER and len(value) != 1:
         raise ValueError(f"{name} is {value!r}; write one character")
     if name == "encoding":
@@ -87,8 +109,25 @@ def _check_option(name: str, value: Any) -> None:
             codecs.lookup_error(value)
         except (LookupError, ValueError) as error:
             raise ValueError(f"encoding_errors is {value!r}; write strict, replace or ignore") from error
+    if name == "dialect" and value not in csv.list_dialects():
+        raise ValueError(f"dialect is {value!r}; write {', '.join(csv.list_dialects())}")
     if name == "date_format":
         _check_date_format(value)
+
+
+def _check_choice(name: str, value: Any) -> None:
+    choices = CHOICES[name]
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        names = [str(choice).lower() if isinstance(choice, bool) else str(choice) for choice in choices]
+        raise ValueError(f"{name} is {value!r}; write {', '.join(names[:-1])} or {names[-1]}")
+
+
+def _check_rows(name: str, value: Any) -> None:
+    """Raise ValueError for an invalid number of lines; `skiprows` may also list line numbers, counted from 0."""
+    numbers = value if name == "skiprows" and isinstance(value, list | tuple) else [value]
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MOST_SKIPPED:
+            raise ValueError(f"{name} is {number!r}; write 0 to {MOST_SKIPPED:,}")
 
 
 def _check_date_format(value: str) -> None:
@@ -107,15 +146,15 @@ def _check_date_format(value: str) -> None:
 
 
 def clean_name(name: str) -> str:
-    """A column name in which control and invisible format characters are replaced by one space.
+    """A column name with each run of control and invisible format characters replaced by one space.
 
-    A name without such characters is returned unchanged, its other spaces too.
+    A name without such characters is returned unchanged, including its spaces.
     """
-    marked = "".join("\x00" if _is_control(one) else one for one in name)
+    marked = "".join("\x00" if _is_control(char) else char for char in name)
     if "\x00" not in marked:
         return name
     return re.sub(r"\s*\x00[\s\x00]*", " ", marked).strip()
 
 
-def _is_control(one: str) -> bool:
-    return category(one) in ("Cc", "Cf", "Zl", "Zp") and one not in JOINERS
+def _is_control(char: str) -> bool:
+    return category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in JOINERS

@@ -1,4 +1,4 @@
-"""How forecasts are scored."""
+"""Validation and test."""
 
 from pydantic import Field
 
@@ -9,7 +9,7 @@ class EvaluationParams(Group):
     """`evaluation`: windows and batches of validation and test."""
 
     batch_size: int = Field(default=64, ge=1)
-    """Windows in a batch of validation and test: speed and memory, and results in their last digits alone."""
+    """Windows per batch in validation and test. It affects speed and memory, and results only in their last digits."""
 
     validation_step: int = Field(default=1, ge=1)
     """Rows between the starts of neighbouring validation windows of a channel."""
@@ -18,4 +18,4 @@ class EvaluationParams(Group):
     """Rows between the starts of neighbouring test windows of a channel."""
 
     season: int | None = Field(default=None, ge=1)
-    """Rows in a season for the seasonal-naive baseline; null takes it from the frequency (hourly: 24)."""
+    """Season length in rows for the seasonal-naive baseline; null: from the frequency (hourly: 24)."""

@@ -1,4 +1,4 @@
-"""What the `explain` pipeline takes for granted."""
+"""Assumptions of the `explain` pipeline."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from timellm_pipeline.parameters.group import Group
 
 
 class ExplainParams(Group):
-    """`explain`: the pipeline of that name."""
+    """`explain`: the plan of a training."""
 
     seconds_per_step: float = Field(default=1.0, gt=0)
-    """Seconds a step, as a log line of a training tells them (`s/it`); an epoch's length is made from it."""
+    """Seconds per step, as in a log line of a training (`s/it`), to estimate the duration of an epoch."""

@@ -1,4 +1,4 @@
-"""The base of every parameter group: frozen, and strict about keys and numbers."""
+"""The base class of all parameter groups: frozen, no unknown keys, no numbers beyond 32 bits."""
 
 from typing import Any
 
@@ -17,10 +17,13 @@ class Group(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _fits_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """`true` would pass for 1, `batch_size: yes` for a batch of one window; libraries overflow beyond 32 bits."""
+        """Refuse booleans for numbers and numbers beyond 32 bits.
+
+        pydantic would read `true` as 1, so `batch_size: yes` as one window per batch; libraries overflow above 32 bits.
+        """
         if isinstance(value, int | float) and LARGEST < abs(value) < float("inf"):
-            raise ValueError(f"it is beyond {LARGEST:,}, the largest number that can be given")
+            raise ValueError(f"its absolute value is larger than {LARGEST:,}, the largest number that is accepted")
         field = cls.model_fields[str(info.field_name)]
         if isinstance(value, bool) and "bool" not in str(field.annotation):
-            raise ValueError(f"{str(value).lower()} is no value for it")
+            raise ValueError(f"{str(value).lower()} is not a valid value")
         return value

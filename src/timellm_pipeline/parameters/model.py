@@ -8,23 +8,23 @@ from timellm_pipeline.parameters.group import Group
 
 
 class ModelParams(Group):
-    """`model`: what is trained."""
+    """`model`: the trainable part."""
 
     prototypes: Literal["free", "vocabulary"] = "free"
-    """`vocabulary`: a linear map over the backbone's whole vocabulary gives the prototypes (published; 31 to 128
-    million weights). `free`: the prototypes are the weights, started from such a map."""
+    """`vocabulary`: a linear map over the backbone's complete vocabulary gives the prototypes (as published; 31 to 128
+    million weights). `free`: the prototypes are trainable vectors, initialized from such a map."""
 
     num_prototypes: int = Field(default=1000, ge=1, le=65_536)
-    """Vectors in the backbone's embedding space that patches attend to."""
+    """Number of prototypes: vectors in the backbone's embedding space that patches attend to."""
 
     d_model: int = Field(default=16, ge=1, le=65_536)
     """Width of a patch embedding."""
 
     d_ff: int = Field(default=32, ge=1, le=65_536)
-    """Width of an attention head, and how many of the backbone's hidden units the head reads."""
+    """Width of an attention head, and the number of hidden units of the backbone that the output head reads."""
 
     num_heads: int = Field(default=8, ge=1, le=1_024)
     """Attention heads of the reprogramming layer."""
 
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of patch embeddings, reprogrammed patches and head inputs that is dropped in training."""
+    """Dropout probability of patch embeddings, reprogrammed patches and head inputs."""

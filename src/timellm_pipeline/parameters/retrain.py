@@ -1,4 +1,4 @@
-"""What a retraining starts from, and what it has to pass."""
+"""Initial weights of a retraining, and the gates of a candidate."""
 
 from typing import Literal
 
@@ -9,23 +9,24 @@ from timellm_pipeline.parameters.group import Group
 
 
 class RetrainParams(Group):
-    """`retrain`: the pipeline of that name."""
+    """`retrain`: training of a candidate on the newest data."""
 
     start: Literal["scratch", "champion"] = "scratch"
-    """Where weights start: new ones, or the champion's (a warm start; its parameters must have the same shapes)."""
+    """Initial weights: new ones, or those of the champion (warm start; the shapes must be equal)."""
 
 
 class GatesParams(Group):
-    """`gates`: a candidate becomes champion when it passes all of them; null switches a gate off."""
+    """`gates`: a candidate becomes the champion if it passes all gates; null (or false) switches a gate off."""
 
     max_filled: float | None = Field(default=0.01, ge=0, le=1)
     """Data: largest share of rows that were filled in (`data.gaps`)."""
 
     max_age: str | None = None
-    """Data: the newest row must not be older than this, such as `2D` or `36h`."""
+    """Data: largest age of the newest row, such as `2D` or `36h`."""
 
     range_deviations: float | None = Field(default=12.0, gt=0)
-    """Data: no test value further from the champion's training mean than this number of its standard deviations."""
+    """Data: largest distance of a validation or test value from the champion's training mean, in its standard
+    deviations."""
 
     mase: float | None = Field(default=1.0, gt=0)
     """Floor: largest MASE."""
@@ -34,10 +35,10 @@ class GatesParams(Group):
     """Floor: smaller MSE than seasonal naive."""
 
     linear: bool = False
-    """Floor: smaller MSE than the closed-form linear model. A hard one: on ETTh1 512 -> 96 it has .367."""
+    """Floor: smaller MSE than the closed-form linear model, which is hard to beat: .367 on ETTh1 512 -> 96."""
 
     champion: bool = True
-    """Champion: both are scored on the newest windows, in one scale."""
+    """Champion: compare candidate and champion on the newest windows, in the same scale."""
 
     prefer: Literal["better", "fresh"] = "better"
     """`better`: the candidate's MSE must be smaller by a statistically significant difference. `fresh`: it may be
@@ -47,13 +48,13 @@ class GatesParams(Group):
     """With `prefer: fresh`, how much larger the candidate's MSE may be, as a share of the champion's."""
 
     slices: float | None = Field(default=1.25, gt=0)
-    """No channel and no quarter of the horizon may have an MSE more than this many times the champion's."""
+    """Champion: largest ratio of the MSEs in any channel or quarter of the horizon."""
 
     stability: float | None = Field(default=1.0, gt=0)
-    """Largest mean absolute difference between both forecasts of the same hours, in deviations of a channel."""
+    """Champion: largest mean absolute difference between both forecasts of the same rows, in channel deviations."""
 
     load: bool = True
-    """The saved model, loaded in a process of its own, must give the same forecasts."""
+    """The saved model must give the same forecasts when it is loaded in a separate process."""
 
     @field_validator("max_age")
     @classmethod
@@ -63,7 +64,7 @@ class GatesParams(Group):
                 duration = pd.Timedelta(value)
             except (ValueError, OverflowError) as error:
                 raise ValueError(f"{value!r} is not a duration; write 2D or 36h") from error
-            if value.strip().isdigit():  # pandas would count nanoseconds
+            if value.strip().isdigit():  # pandas would read it as nanoseconds
                 raise ValueError(f"{value!r} has no unit; write 2D or 36h")
             if pd.isna(duration) or duration <= pd.Timedelta(0):
                 raise ValueError(f"{value!r} is not a positive duration; write 2D or 36h")

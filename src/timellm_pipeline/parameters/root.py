@@ -1,7 +1,7 @@
-"""All groups together: unknown keys, and relations that no single group can see.
+"""All parameter groups together: unknown keys, and constraints between groups.
 
-Kedro checks each group by the type of a node's argument, but accepts a misspelt top-level key without a word
-and cannot compare two groups. So a hook parses everything here first, before any node runs.
+Kedro checks each group by the type of a node's argument, but it accepts a misspelt top-level key silently and cannot
+compare two groups. So a hook parses all parameters here before any node runs.
 """
 
 import difflib
@@ -41,11 +41,12 @@ GROUP_MODELS: dict[str, type[Group]] = {
 }
 
 
+FILES = "parameters (conf/base/parameters.yml, the environment's parameters.yml, --params)"
 PATHS = ("raw_csv", "data_root", "checkpoint_root", "checkpoint")
 
 
 class Parameters(Group):
-    """Every parameter group, the checkpoint to publish, and the three paths that `--params` may set."""
+    """All parameter groups, the checkpoint to publish, and the three paths that `--params` can set."""
 
     data: DataParams = DataParams()
     split: SplitParams = SplitParams()
@@ -61,16 +62,17 @@ class Parameters(Group):
     gates: GatesParams = GatesParams()
 
     raw_csv: str | None = None
-    """Path of the raw series; the catalog reads it."""
+    """Path of the raw series; used by the catalog."""
 
     data_root: str | None = None
-    """Folder of all data sets; the catalog reads it."""
+    """Folder of all data sets; used by the catalog."""
 
     checkpoint_root: str | None = None
-    """Folder of the step checkpoints; the catalog reads it."""
+    """Folder of the step checkpoints; used by the catalog."""
 
     checkpoint: str = "newest"
-    """What `publish` turns into a model: `newest` or `best` of this training, or the path of a checkpoint."""
+    """The checkpoint that `publish` turns into a model: `newest` or `best` of this training id, or a path. For
+    `import_upstream`: the path of a checkpoint of the published code."""
 
     @model_validator(mode="after")
     def _groups_fit(self) -> "Parameters":
@@ -81,7 +83,7 @@ class Parameters(Group):
 
 
 def contradictions(groups: Mapping[str, Any]) -> list[str]:
-    """What no single group can see. Looks at the groups that are there: the others may be wrong in themselves."""
+    """Violated constraints between groups. Only the given groups are compared; the others may be invalid themselves."""
     found = []
     backbone, model, training = (groups.get(name) for name in ("backbone", "model", "training"))
     if backbone and model and backbone.name == "none" and model.prototypes == "vocabulary":
@@ -91,28 +93,33 @@ def contradictions(groups: Mapping[str, Any]) -> list[str]:
     if training and training.max_steps is not None and training.accumulate > training.max_steps:
         found.append(
             f"training.accumulate {training.accumulate} is more than training.max_steps {training.max_steps}: "
-            "not one full update would be made"
+            "no full update would be made"
         )
     return found
 
 
-def parse_parameters(raw: Mapping[str, Any]) -> Parameters:
-    """All groups as frozen models. Raises ParameterError that names every problem at once."""
-    # An unset shell variable arrives as nothing, and would name a folder "None".
+def parse_parameters(raw: Mapping[str, Any], where: str = FILES) -> Parameters:
+    """All groups as frozen models. Raises a ParameterError that lists every problem.
+
+    Args:
+        raw: values by group and name.
+        where: origin of the values, for the error.
+    """
+    # An unset shell variable gives an empty value, which would become a folder named "None".
     empty = [name for name in PATHS if name in raw and not str(raw[name] or "").strip()]
     problems = [f"`{name}` is empty: is a shell variable not set?" for name in empty]
     try:
         parsed = Parameters.model_validate({name: value for name, value in raw.items() if name not in empty})
     except ValidationError as error:
         problems += [_sentence(detail) for detail in error.errors()]
-        if not any(detail["loc"] == () for detail in error.errors()):  # pydantic stops before it compares groups
+        if not any(detail["loc"] == () for detail in error.errors()):  # pydantic stopped before it compared the groups
             problems += contradictions(_valid_groups(raw))
     if not problems:
         return parsed
     count = "1 parameter is" if len(problems) == 1 else f"{len(problems)} parameters are"
     raise ParameterError(
         f"{count} wrong: " + "; ".join(problems),
-        where="parameters (conf/base/parameters.yml, the environment's parameters.yml, --params)",
+        where=where,
         do="correct the value; conf/base/parameters.yml explains each one",
     )
 

@@ -1,4 +1,4 @@
-"""Which rows train, which validate, which test."""
+"""Row ranges of training, validation and test."""
 
 from typing import Literal
 
@@ -13,10 +13,10 @@ class SplitParams(Group):
 
     method: Literal["ett_hour", "ett_minute", "ratio", "recent"] = "ratio"
     """`ett_hour` and `ett_minute`: the published 12/4/4 months of 30 days; `ratio`: shares of the rows; `recent`: the
-    newest `test_rows` are the test, the `val_rows` before them validation, and borders move with the data."""
+    newest `test_rows` are the test, the `val_rows` before them are validation, and the split moves with the data."""
 
     train_ratio: float = Field(default=0.7, gt=0, lt=1)
-    """Share of rows for training (`ratio` only); what training and test leave is validation."""
+    """Share of rows for training (`ratio` only); validation gets the remaining rows."""
 
     test_ratio: float = Field(default=0.2, gt=0, lt=1)
     """Share of rows for the test (`ratio` only)."""
@@ -28,7 +28,7 @@ class SplitParams(Group):
     """Rows of validation (`recent` only): a number, or a duration such as `30D`."""
 
     train_percent: int = Field(default=100, ge=1, le=100)
-    """Few-shot: so many per cent of the training rows after the first window, as published; the scaler sees no more."""
+    """Few-shot: percentage of the training rows after the first window, as published; the scaler uses no other rows."""
 
     @field_validator("test_rows", "val_rows")
     @classmethod
@@ -37,7 +37,7 @@ class SplitParams(Group):
             try:
                 positive = pd.Timedelta(value) > pd.Timedelta(0)
             except (ValueError, OverflowError) as error:
-                raise ValueError(f"{value!r} is no duration; write a number of rows, or 60D or 36h") from error
+                raise ValueError(f"{value!r} is not a duration; write a number of rows, or 60D or 36h") from error
         else:
             positive = value > 0
         if not positive:

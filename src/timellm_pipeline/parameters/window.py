@@ -1,4 +1,4 @@
-"""How a series is cut into windows, and a window into patches."""
+"""How a series is cut into windows (= samples), and a window into patches."""
 
 from typing import Literal
 
@@ -12,23 +12,23 @@ class WindowParams(Group):
     """`window`: lengths in rows, steps in rows, patches in points."""
 
     seq_len: int = Field(default=96, ge=2)
-    """Points of a window that the model sees."""
+    """Input points of a window: the lookback."""
 
     pred_len: int = Field(default=24, ge=1)
-    """Points after them that it forecasts: the horizon."""
+    """Points to forecast after the input: the horizon."""
 
     window_step: int = Field(default=1, ge=1)
-    """Rows between the starts of consecutive training windows of a channel; 1 in the published code."""
+    """Rows between the starts of neighbouring training windows of a channel; 1 in the published code."""
 
     patch_len: int = Field(default=16, ge=1)
     """Points in a patch."""
 
     stride: int = Field(default=8, ge=1)
-    """Points between the starts of consecutive patches inside one window."""
+    """Points between the starts of neighbouring patches inside one window."""
 
     features: Literal["M", "S", "MS"] = "M"
-    """`M`: every channel in and out, each as windows of its own; `S`: the target alone;
-    `MS`: trained on every channel, validated, tested and forecast on the target alone."""
+    """`M`: every channel in and out, each as windows of its own; `S`: the target only;
+    `MS`: trained on every channel; validation, test and forecast use the target only."""
 
     target: str = "OT"
     """Name of the target channel."""
@@ -48,12 +48,12 @@ class WindowParams(Group):
 
     @property
     def skipped_points(self) -> int:
-        """Points between two consecutive patches that no patch holds; 0 unless `stride` exceeds `patch_len`."""
+        """Points between two neighbouring patches that no patch contains; 0 unless `stride` exceeds `patch_len`."""
         return max(self.stride - self.patch_len, 0)
 
     @property
     def patches_per_window(self) -> int:
-        """Patches of one window, the one made of the repeated last value included.
+        """Number of patches per window, including the one that contains the repeated last value.
 
         Source: Time-LLM (Jin et al. 2024), `(seq_len - patch_len) / stride + 2`.
         """

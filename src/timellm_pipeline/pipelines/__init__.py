@@ -1,1 +1,1 @@
-"""Thin pipelines: nodes name and call what the rooms under them do."""
+"""Thin pipelines: nodes name and call the functions of the packages below."""

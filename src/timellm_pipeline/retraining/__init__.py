@@ -1,1 +1,1 @@
-"""Retraining: gates between a candidate and the champion, the registry of champions, and a way back."""
+"""Retraining: the gates that a candidate must pass, the registry of champions, and rollback."""

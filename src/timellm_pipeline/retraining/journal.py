@@ -1,7 +1,7 @@
-"""The decision journal: one JSON line a decision, appended and flushed. It alone says which model is the champion.
+"""The decision journal: one JSON line per decision, appended and flushed. Only the journal determines the champion.
 
-A decision counts once its line is complete on the disk: that is the single commit point of a retraining and of a
-rollback. A line that cannot be read is named in the log and skipped, so that one damaged line does not block the rest.
+A decision takes effect when its line is complete on disk: that is the only commit point of a retraining and of a
+rollback. A line that cannot be read is logged and skipped, so that one damaged line does not block the others.
 """
 
 import json
@@ -17,9 +17,9 @@ from timellm_pipeline.files import append_line
 
 log = logging.getLogger(__name__)
 
-_reported: set[tuple[str, tuple[int, ...]]] = set()  # damaged lines that the log names already
+_reported: set[tuple[str, tuple[int, ...]]] = set()  # damaged lines that were logged
 PROMOTED, ROLLED_BACK = "promoted", "rolled back"
-LINE_SEPARATORS = {one: f"\\u{ord(one):04x}" for one in "\x85\u2028\u2029"}  # some programs break lines at them
+LINE_SEPARATORS = {char: f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}  # some programs break lines at them
 
 
 class Decision(BaseModel):
@@ -27,10 +27,10 @@ class Decision(BaseModel):
 
     Attributes:
         decision: `promoted`, `refused` or `rolled back`.
-        version: the candidate's model version, or the one that a rollback returned to; None where nothing was trained.
-        work: digest of what was to be trained, to recognise the same work.
-        from_version: the version that a rollback left.
-        line: number of the line, counted from 1; not written.
+        version: the candidate's model version, or the one that a rollback restored; None if nothing was trained.
+        work: digest of what is trained, which identifies the same work.
+        from_version: the version that a rollback replaced.
+        line: number of the line, counted from 1; not written to the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -48,11 +48,11 @@ class Decision(BaseModel):
 
     @property
     def changes_champion(self) -> bool:
-        """Whether another version is the champion after it."""
+        """Whether the decision makes another version the champion."""
         return self.decision in (PROMOTED, ROLLED_BACK) and self.version is not None
 
     def facts(self) -> dict[str, Any]:
-        """What is written, without fields that say nothing."""
+        """The fields that are written: all that are not None, without `line`."""
         return self.model_dump(mode="json", exclude={"line"}, exclude_none=True)
 
 
@@ -71,10 +71,10 @@ class Journal:
 
     @classmethod
     def read(cls, path: Path) -> "Journal":
-        """The journal in a file; an empty one where there is no file. Raises OSError for one that cannot be opened."""
+        """The journal in a file, empty if there is no file. Raises OSError for a file that cannot be opened."""
         if not path.exists():
             return cls((), 0, ())
-        # Only \n ends a line: other line separators may stand inside a channel's name.
+        # Only \n ends a line: a channel's name may contain other line separators.
         lines = path.read_bytes().split(b"\n")
         decisions, damaged = [], []
         for number, line in enumerate(lines, start=1):
@@ -90,32 +90,32 @@ class Journal:
         return cls(tuple(decisions), len(lines) - (lines[-1] == b""), tuple(damaged))
 
     def champions(self) -> list[str]:
-        """Versions that were champion, in their order. A rollback takes the newest one away."""
-        line: list[str] = []
+        """Versions that were champion, oldest first. A rollback removes the newest one."""
+        champions: list[str] = []
         for decision in self.decisions:
             if not decision.changes_champion or decision.version is None:
                 continue
             if decision.decision == ROLLED_BACK:
-                line = _before(line, decision.from_version)
-                line = _before(line, decision.version)
-            line.append(decision.version)
-        return line
+                champions = _before(champions, decision.from_version)
+                champions = _before(champions, decision.version)
+            champions.append(decision.version)
+        return champions
 
     def last_change(self) -> Decision | None:
-        """The decision that made the present champion, or None."""
-        return next((one for one in reversed(self.decisions) if one.changes_champion), None)
+        """The decision that made the current champion, or None."""
+        return next((decision for decision in reversed(self.decisions) if decision.changes_champion), None)
 
     def find_work(self, work: str) -> Decision | None:
         """The newest decision about this work, or None."""
-        return next((one for one in reversed(self.decisions) if one.work == work), None)
+        return next((decision for decision in reversed(self.decisions) if decision.work == work), None)
 
     def training_ids(self) -> set[str]:
-        """Trainings that decisions were about."""
-        return {one.training_id for one in self.decisions if one.training_id}
+        """Training ids of all decisions."""
+        return {decision.training_id for decision in self.decisions if decision.training_id}
 
 
 def append(path: Path, decision: Decision) -> None:
-    """Write a decision down. Once this returns, it is on the disk.
+    """Append a decision to the journal. After this returns, it is on disk.
 
     Raises StorageError when the file is a link, OSError when the disk is full.
     """
@@ -125,7 +125,7 @@ def append(path: Path, decision: Decision) -> None:
     append_line(path, text)
 
 
-def _before(line: Iterable[str], version: str | None) -> list[str]:
-    """The part of a list before a version; all of it where the version is not there (its line was damaged)."""
-    names = list(line)
+def _before(champions: Iterable[str], version: str | None) -> list[str]:
+    """The champions before a version; all of them if the version is missing because its line was damaged."""
+    names = list(champions)
     return names[: names.index(version)] if version in names else names

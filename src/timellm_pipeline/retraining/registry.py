@@ -1,7 +1,7 @@
-"""The registry of champions: which model version forecasts, and how it was chosen.
+"""The registry of champions: which model version forecasts, and how it was selected.
 
-<root>/decisions.jsonl    the decision journal, the only truth (journal.py)
-<root>/champion.json      a cache of its newest champion for other tools, repaired at the next retraining or rollback
+<root>/decisions.jsonl    the decision journal, the source of truth (journal.py)
+<root>/champion.json      a cache of the champion for other tools, repaired at the next retraining or rollback
 <root>/timellm_model/     the model versions
 """
 
@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from timellm_pipeline.errors import CheckpointError, ModelError, TrainingError
 from timellm_pipeline.files import exclusive, remove_folder, write_atomic
-from timellm_pipeline.model.saved import SavedModel, TrainedModel
+from timellm_pipeline.model.saved import CONFIG, SavedModel, TrainedModel
 from timellm_pipeline.retraining.journal import ROLLED_BACK, Decision, Journal, append
 from timellm_pipeline.training.checkpoint import CheckpointStore
-from timellm_pipeline.training.finished import read_finished
+from timellm_pipeline.training.result import read_finished
 from timellm_pipeline.versions import Versions
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Champion(BaseModel):
     """The model version that forecasts.
 
     Attributes:
-        decided_in: line of the journal that made it the champion; 0 in pointers of older versions of this package.
+        decided_in: line of the journal that made it the champion; 0 in files of older versions of this package.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -45,10 +45,10 @@ class Champion(BaseModel):
 
 @dataclass(frozen=True)
 class Registry:
-    """The handle behind the catalog entry `registry`.
+    """The handle of the catalog entry `registry`.
 
     Attributes:
-        keep_versions: newest model versions that stay after a retraining; None keeps all.
+        keep_versions: number of newest model versions kept after a retraining; None keeps all.
     """
 
     root: Path
@@ -60,27 +60,27 @@ class Registry:
         return Versions(self.root / MODELS)
 
     def journal(self) -> Journal:
-        """Every decision that can be read."""
+        """The decision journal, without lines that cannot be read."""
         return Journal.read(self.root / DECISIONS)
 
     def champion(self) -> Champion | None:
-        """The champion, or None while there is none."""
-        return _champion(self.journal(), self._pointer())
+        """The champion, or None if there is none yet."""
+        return _resolve_champion(self.journal(), self._pointer())
 
     def model(self, version: str) -> SavedModel:
         """A model version. Raises ModelError when it is missing or damaged."""
         if not self.versions.place(version).is_dir():
             raise ModelError(
-                f"model version {version} is not there",
+                f"model version {version} does not exist",
                 where=str(self.root / MODELS),
-                do="restore that folder, or return to the champion before: kedro run --pipeline rollback",
+                do="restore that folder, or return to the previous champion: kedro run --pipeline rollback",
             )
         return SavedModel.read(self.versions.place(version))
 
     @contextmanager
     def candidate(self, model: TrainedModel, version: str) -> Iterator[SavedModel]:
-        """Save a candidate as a model version. While it is scored and decided about, nobody deletes it."""
-        mark = self.versions.publish(version, model.write)
+        """Save a candidate as a model version. Within the `with` block, no process deletes it."""
+        mark = self.versions.publish(version, model.write, CONFIG)
         try:
             yield self.model(version)
         finally:
@@ -88,16 +88,16 @@ class Registry:
                 mark.release()
 
     def decide(self, decision: str, version: str | None, **facts: Any) -> None:
-        """Write a decision down, which commits it, then refresh the pointer."""
+        """Append a decision to the journal, which commits it, then update champion.json."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self.root.mkdir(parents=True, exist_ok=True)
         append(self.root / DECISIONS, Decision(time=now, decision=decision, version=version, **facts))
         self.repair()
 
     def repair(self) -> bool:
-        """Make the pointer say what the journal says. Returns whether it did not. Call it under the lock."""
+        """Update champion.json from the journal. Returns whether its version changed. Requires the lock."""
         pointer = self._pointer()
-        champion = _champion(self.journal(), pointer)
+        champion = _resolve_champion(self.journal(), pointer)
         if champion is None or champion == pointer:
             return False
         write_atomic(self.root / POINTER, champion.model_dump_json(indent=1).encode())
@@ -107,70 +107,70 @@ class Registry:
         return changed
 
     def protected(self) -> set[str]:
-        """Versions that must stay, however old: the champion, and the one that a rollback leads to."""
+        """Versions that are never deleted: the champion, and the one that a rollback restores."""
         champion = self.champion()
         return {*self.journal().champions()[-2:], *([champion.version] if champion else [])}
 
     def prune(self, store: CheckpointStore) -> None:
-        """Remove model versions beyond `keep_versions`, and the checkpoints of finished trainings that no version has.
+        """Delete model versions beyond `keep_versions`, and checkpoints of finished trainings without a model version.
 
-        Only trainings that are in the journal are touched, and none that another process is running.
+        Only trainings in the journal are deleted, and none that another process is running.
         """
         if self.keep_versions is None or not self.versions.folder.is_dir():
             return
         self.versions.prune(self.keep_versions, self.protected)
         try:
             needed = {self.model(version).config.training_id for version in self.versions.names()}
-        except ModelError as error:  # whose checkpoints it needs is unknown
+        except ModelError as error:  # the checkpoints that this version needs are unknown
             log.warning("no checkpoints are pruned: %s", error.what)
             return
         for run in map(store.run, self.journal().training_ids() - needed):
             if read_finished(run.folder) is None:
                 continue
             with suppress(CheckpointError), run.alone():
-                if read_finished(run.folder) is not None:  # still, now that nobody else is in there
+                if read_finished(run.folder) is not None:  # check again while holding the lock
                     remove_folder(run.folder)
         store.sweep()
 
     def rollback(self) -> tuple[str, str]:
-        """Make the champion before this one champion again. Returns (from, to).
+        """Restore the previous champion. Returns the versions (from, to).
 
-        A rollback that was interrupted after its commit is completed, not repeated: it would skip a champion.
-        Raises ModelError when there is no champion before, or its version is missing or damaged.
+        A rollback that was interrupted after its commit is completed, not repeated, which would skip a champion.
+        Raises ModelError when there is no previous champion, or its version is missing or damaged.
         """
         last = self.journal().last_change()
         if self.repair() and last is not None and last.decision == ROLLED_BACK:
-            log.warning("an interrupted rollback is completed; run the command again to return one champion further")
+            log.warning("an interrupted rollback was completed; run the command again to roll back once more")
             return str(last.from_version), str(last.version)
-        now, line = self.champion(), self.journal().champions()
-        if now is None or len(line) < 2:
+        current, champions = self.champion(), self.journal().champions()
+        if current is None or len(champions) < 2:
             raise ModelError(
-                "there is no champion before this one",
+                "there is no previous champion",
                 where=str(self.root / DECISIONS),
                 do="promote a model first: kedro run --pipeline retrain",
             )
-        before = line[-2]
-        model = self.model(before)
-        self.decide(ROLLED_BACK, before, from_version=now.version, training_id=model.config.training_id)
-        return now.version, before
+        previous = champions[-2]
+        model = self.model(previous)
+        self.decide(ROLLED_BACK, previous, from_version=current.version, training_id=model.config.training_id)
+        return current.version, previous
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep a second retraining out; the system drops the lock when its holder dies.
+        """Hold the lock of retraining. The system releases it when the process ends, even if it is killed.
 
-        Raises TrainingError when another one is running.
+        Raises TrainingError when another retraining is running.
         """
         busy = TrainingError(
             "another retraining is running",
             where=str(self.root),
-            do="wait until it ends, then run again: what it has done by then is not done twice",
+            do="wait until it ends, then run again: its finished work is not repeated",
         )
         self.root.mkdir(parents=True, exist_ok=True)
         with exclusive(self.root / ".retraining.lock", busy):
             yield
 
     def _pointer(self) -> Champion | None:
-        """What champion.json says, or None where it says nothing that can be read."""
+        """The content of champion.json, or None if it is missing or cannot be read."""
         try:
             return Champion.model_validate_json((self.root / POINTER).read_bytes())
         except FileNotFoundError:
@@ -180,16 +180,16 @@ class Registry:
             return None
 
 
-def _champion(journal: Journal, pointer: Champion | None) -> Champion | None:
-    """The champion by the journal.
+def _resolve_champion(journal: Journal, pointer: Champion | None) -> Champion | None:
+    """The champion according to the journal.
 
-    The pointer counts in one case: it was written for a line that cannot be read any more, which is newer than every
-    readable change of champion. Where no line names a champion, it is all there is.
+    The pointer (champion.json) takes precedence in one case: it was written for a line that can no longer be read and
+    is newer than every readable change of champion. If no line names a champion, the pointer is used.
     """
     last = journal.last_change()
-    lost = pointer is not None and pointer.decided_in in journal.damaged
+    line_is_damaged = pointer is not None and pointer.decided_in in journal.damaged
     if last is None or last.version is None:
         return pointer
-    if pointer is not None and lost and pointer.decided_in > last.line:
+    if pointer is not None and line_is_damaged and pointer.decided_in > last.line:
         return pointer
     return Champion(version=last.version, training_id=last.training_id, since=last.time, decided_in=last.line)

@@ -1,1 +1,1 @@
-"""From rows to windows, with numpy and pandas alone."""
+"""Raw files, panels, splits, scaling and the window index. Uses numpy and pandas, not torch."""

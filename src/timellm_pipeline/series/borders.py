@@ -1,4 +1,4 @@
-"""Row ranges of training, validation and test."""
+"""Row ranges of the training, validation and test splits."""
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +12,10 @@ RANGES = ("train", "validation", "test")
 
 
 class Borders(BaseModel):
-    """Half-open row ranges. Validation and test begin `seq_len` rows early: their first window looks back."""
+    """Half-open row ranges of the splits.
+
+    The validation and test ranges start `seq_len` rows early: these rows are the lookback of their first window.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,21 +26,45 @@ class Borders(BaseModel):
 
     @property
     def train_rows(self) -> int:
-        """Rows that training sees, the scaler's rows too."""
+        """Number of training rows. The scaler is fitted on the same rows."""
         return self.train[1] - self.train[0]
 
 
+class SplitBorders(BaseModel):
+    """Row ranges and channels of one data set.
+
+    Attributes:
+        data_id: id of this data preparation: a digest over every input of the scaler, the scaled values and the
+            window index. It prevents mixing the data sets of two runs.
+        series_digest: digest of the series that the borders were computed for.
+        channels: ids of the series that the model uses.
+        split: parameters that the borders are computed from.
+        borders: row range of each split.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    data_id: str
+    series_digest: str
+    channels: list[str]
+    split: SplitParams
+    borders: Borders
+
+
 def rows_of(length: int | str, frequency: str | None) -> int:
-    """A number of rows, from one or from a duration. Raises SeriesError where steps have no fixed length."""
+    """Number of rows of a length that is given as a row count or as a duration.
+
+    Raises SeriesError if a duration is given and the steps of `frequency` have no fixed length.
+    """
     if isinstance(length, int):
         return length
     try:
         step = pd.Timedelta(pd.tseries.frequencies.to_offset(str(frequency)).nanos, unit="ns")
     except ValueError as error:
         raise SeriesError(
-            f"steps of {frequency} have no fixed length, so {length} cannot be turned into rows",
+            f"steps of {frequency} have no fixed length, so {length} cannot be converted to rows",
             where="split.test_rows, split.val_rows",
-            do="give numbers of rows",
+            do="set them to numbers of rows",
         ) from error
     return max(int(pd.Timedelta(length) / step), 1)
 
@@ -45,14 +72,21 @@ def rows_of(length: int | str, frequency: str | None) -> int:
 def split_borders(
     num_rows: int, split: SplitParams, window: WindowParams, file: str = "the series", frequency: str | None = None
 ) -> Borders:
-    """Row ranges of train, validation and test, the last two with their look-back in front.
+    """Row ranges of train, validation and test. The last two start with the lookback of their first window.
 
-    ETT files use the published 12/4/4 months of 30 days; other files use ratios, or the newest rows for test and
-    validation (`frequency` turns their durations into rows). `train_percent` keeps the first
-    part of the training windows, as few-shot experiments do, and the scaler sees no row beyond it.
+    ETT files use the published 12/4/4 months of 30 days. Other files use ratios, or the newest rows for test and
+    validation; `frequency` converts durations to rows. `train_percent` keeps the first part of the training windows,
+    as in few-shot experiments. The scaler is fitted on the rows of these windows only.
+
+    Args:
+        num_rows: rows of the time grid.
+        file: name of the file in error messages.
+        frequency: pandas alias of the step of the grid.
 
     Raises:
-        SeriesError: where the file is too short for the borders, or a range for one window; it names both lengths.
+        SeriesError: if the file is too short for the borders, or a range is too short for one window. The message
+            contains both lengths.
+
     Source: Zhou et al. 2021 (Informer), section 5.1; Time-LLM data_provider for ratios and few-shot.
     """
     if split.method == "ratio":
@@ -72,7 +106,7 @@ def split_borders(
                 where=file,
                 do="use --params split.method=ratio",
             )
-    # Few-shot counts windows, not rows: the first window needs seq_len rows before it forecasts anything.
+    # `train_percent` is a share of windows, not of rows: the first window needs seq_len rows of lookback.
     visible_end = (train_end - window.seq_len) * split.train_percent // 100 + window.seq_len
     rows = {"train": visible_end, "validation": validation_end - train_end, "test": test_end - validation_end}
     needed = {

@@ -1,7 +1,7 @@
-"""File formats that are neither CSV nor Parquet, recognised by their first bytes.
+"""Detection of file formats other than CSV and Parquet by their first bytes.
 
-A workbook, an archive or the error page of a failed download is named, with the way to a CSV file. Without it the
-user would read about a text encoding that cannot decode a picture.
+The error message names the format (a workbook, an archive, the error page of a failed download) and how to convert it
+to CSV. Without this check the user would get a decoding error for a binary file.
 """
 
 import json
@@ -15,7 +15,7 @@ PARQUET, GZIP = b"PAR1", b"\x1f\x8b"
 
 
 class Format(NamedTuple):
-    """A format by name, and how its table becomes a CSV or Parquet file."""
+    """Name of a file format, and how to convert it to CSV or Parquet."""
 
     name: str
     do: str
@@ -57,7 +57,7 @@ STARTS: tuple[tuple[bytes, Format], ...] = (
     (b"$FL2@(#)", Format("an SPSS file (.sav)", PYTHON)),
     (b"PARE", Format("an encrypted Parquet file", "write it without encryption")),
 )
-# Archive members (their names are not compressed) that identify what a zip file is.
+# Names of archive members (they are not compressed) that identify the format of a zip file.
 MEMBERS: tuple[tuple[bytes, Format], ...] = (
     (b"xl/workbook.bin", Format("an Excel workbook (.xlsb)", EXCEL)),
     (b"xl/workbook", Format("an Excel workbook (.xlsx)", EXCEL)),
@@ -82,11 +82,12 @@ JSON_START = re.compile(r'\{\s*"|\[\s*[\[{]\s*["\d\-]')
 
 
 def refuse_other_formats(content: bytes, path: str, inside: str = "") -> None:
-    """Raises SeriesError that names the format of a file which is neither CSV nor Parquet.
+    """Raise SeriesError with the name of the format if a file is neither CSV nor Parquet.
 
     Args:
-        content: the bytes of the file, or the decompressed bytes of a gzip file.
-        inside: what `content` was found in, such as ` in a gzip file`.
+        content: bytes of the file, or decompressed bytes of a gzip file.
+        path: path of the file, for the message.
+        inside: container of `content` for the message, such as ` in a gzip file`.
     """
     found = find_format(content)
     if found is not None:
@@ -94,7 +95,7 @@ def refuse_other_formats(content: bytes, path: str, inside: str = "") -> None:
 
 
 def find_format(content: bytes) -> Format | None:
-    """The format of a file that is neither CSV nor Parquet; None for text and for everything unknown."""
+    """Format of a file that is neither CSV nor Parquet; None for text and for unknown formats."""
     by_start = next((found for start, found in STARTS if content.startswith(start)), None)
     if by_start is not None:
         return by_start
@@ -103,7 +104,7 @@ def find_format(content: bytes) -> Format | None:
     patterns = (
         (BZIP2.match(content), "a bzip2 archive (.bz2)", UNPACK),
         (content[257:262] == b"ustar", "a tar archive (.tar)", UNPACK),
-        # The three letters alone may begin the header of a CSV.
+        # A CSV header may also start with these three letters.
         (content[:3] == b"ORC" and b"\x00" in content[:SAMPLE], "an ORC file (.orc)", PYTHON),
         (PICKLE.match(content), "a Python pickle (.pkl)", PYTHON),
     )
@@ -111,7 +112,7 @@ def find_format(content: bytes) -> Format | None:
 
 
 def is_parquet(content: bytes) -> bool:
-    """Whether the bytes are a Parquet file: `PAR1` alone may also begin the header of a CSV."""
+    """Whether the bytes are a Parquet file. `PAR1` alone is not enough: a CSV header may start with it."""
     return content[:4] == PARQUET and (content[-4:] == PARQUET or any(byte < 9 for byte in content[4:SAMPLE]))
 
 
@@ -137,7 +138,7 @@ def _text_format(content: bytes) -> Format | None:
 
 
 def _is_json(text: str, cut: bool) -> bool:
-    """Whether text is JSON or JSON lines, or the start of it where the sample ends before the text does."""
+    """Whether text is JSON or JSON lines, or the start of it if the sample was cut."""
     if not text.startswith(("{", "[")):
         return False
     if JSON_START.match(text):
@@ -146,6 +147,6 @@ def _is_json(text: str, cut: bool) -> bool:
         _, end = json.JSONDecoder().raw_decode(text)
     except json.JSONDecodeError as error:
         return cut and (error.pos >= len(text) - 16 or error.msg.startswith("Unterminated"))
-    except (ValueError, RecursionError):  # a number of thousands of digits, or brackets nested as deep
+    except (ValueError, RecursionError):  # a number with thousands of digits, or thousands of nested brackets
         return True
     return not text[end:].split("\n", 1)[0].strip()

@@ -1,83 +1,89 @@
-"""Missing time stamps and empty cells: filled in along time, and remembered where windows must not touch them."""
+"""Fill missing time stamps and empty cells by interpolation in time, and return the filled row ranges."""
 
 import logging
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int
 
 from timellm_pipeline.errors import SeriesError, shown
+from timellm_pipeline.series.panel import NO_SPANS
 
 log = logging.getLogger(__name__)
 
-MOST_MISSING = 0.5  # of the rows, and of the values of a channel
+MOST_MISSING = 0.5  # largest share of missing rows, and of missing values of a channel
 
 
-def fill_gaps(series: pd.DataFrame, frequency: str, gaps: Literal["interpolate", "drop_windows"]) -> pd.DataFrame:
-    """The series on an even time axis, nothing missing.
+def fill_gaps(
+    columns: pd.DataFrame, frequency: str, gaps: Literal["interpolate", "drop_windows"], file: str
+) -> tuple[pd.DataFrame, Int[np.ndarray, "spans 3"]]:
+    """Columns on a regular time grid without missing values, and the filled rows of each column.
 
     Args:
-        series: `date` and float64 channels; dates in order, on the axis of `frequency`, cells may be NaN.
-        gaps: with `drop_windows` `attrs["gaps"]` holds the rows that were filled in, as [first, last] pairs.
+        columns: float64 channels over a sorted DatetimeIndex on the grid of `frequency`; cells may be NaN.
+        gaps: used only for the log; the window index decides whether windows may contain filled rows.
+        file: name of the file in messages.
 
-    Raises SeriesError when more than half of the rows, or of the values of a channel, would be interpolated.
+    Returns:
+        The complete columns, and the filled spans as column number, first row, last row.
+
+    Raises SeriesError if more than half of the rows, or of the values of a channel, would be interpolated, or if a time
+    stamp is not on the grid.
     """
-    file = series.attrs["file"]
-    dates = series["date"]
-    rows = (dates.iloc[-1] - dates.iloc[0]) / dates.diff().min() + 1  # before an axis of centuries in seconds is made
-    if rows > 2 * len(series) / (1 - MOST_MISSING):
+    dates = columns.index
+    rows = (
+        dates[-1] - dates[0]
+    ) / dates.diff().min() + 1  # checked before the grid is built: it may span centuries in seconds
+    if rows > 2 * len(columns) / (1 - MOST_MISSING):
         raise SeriesError(
-            f"from {dates.iloc[0]} to {dates.iloc[-1]} there would be {rows:,.0f} rows, and the file has "
-            f"{len(series):,}: more than half would be interpolated",
+            f"from {dates[0]} to {dates[-1]} there would be {rows:,.0f} rows, and the file has "
+            f"{len(columns):,}: more than half would be interpolated",
             where=file,
-            do="give the longest stretch without gaps as a file of its own",
+            do="write the longest range without gaps to a separate file and use that file",
         )
-    axis = pd.date_range(series["date"].iloc[0], series["date"].iloc[-1], freq=frequency)
-    if len(axis) > len(series) / (1 - MOST_MISSING):
+    axis = pd.date_range(dates[0], dates[-1], freq=frequency)
+    if len(axis) > len(columns) / (1 - MOST_MISSING):
         raise SeriesError(
-            f"{len(axis) - len(series):,} of {len(axis):,} time stamps are missing: "
+            f"{len(axis) - len(columns):,} of {len(axis):,} time stamps are missing: "
             "more than half would be interpolated",
             where=file,
-            do="give the longest stretch without gaps as a file of its own",
+            do="write the longest range without gaps to a separate file and use that file",
         )
-    complete = series.set_index("date").reindex(axis)
-    cells = complete.isna()
-    worst = str(cells.sum().idxmax())
-    if int(cells[worst].sum()) > MOST_MISSING * len(axis):
+    on_grid = dates.isin(axis)
+    if not on_grid.all():
         raise SeriesError(
-            f"{int(cells[worst].sum()):,} of {len(axis):,} values of channel `{shown(worst)}` are missing: "
+            f"{dates[~on_grid][0]} is not on the grid of {frequency} steps from {dates[0]}",
+            where=file,
+            do="correct the time stamps so that they are evenly spaced",
+        )
+    complete = columns.reindex(axis)
+    missing = complete.isna()
+    worst = str(missing.sum().idxmax())
+    if int(missing[worst].sum()) > MOST_MISSING * len(axis):
+        raise SeriesError(
+            f"{int(missing[worst].sum()):,} of {len(axis):,} values of channel `{shown(worst)}` are missing: "
             "more than half would be interpolated",
             where=f"{file}, column `{shown(worst)}`",
-            do="remove the column, or give a stretch of time in which it has values",
+            do="remove the column, or use a time range in which it has values",
         )
-    missing = cells.any(axis=1).to_numpy()
-    if missing.any():
-        filled = complete.interpolate(method="time", limit_direction="both")
-        complete = filled.ffill().bfill()
-        log.warning(
-            "%s: %s missing time stamps and %s rows with empty cells are filled in along time%s; the first is %s",
-            file,
-            f"{len(axis) - len(series):,}",
-            f"{int(missing.sum()) - (len(axis) - len(series)):,}",
-            ", and windows that touch them are left out" if gaps == "drop_windows" else "",
-            axis[int(np.flatnonzero(missing)[0])],
-        )
-    made = complete.rename_axis("date").reset_index()
-    made.attrs = {**series.attrs, "filled": stretches(missing)}
-    if gaps == "drop_windows":
-        made.attrs["gaps"] = stretches(missing)
-    return made
+    any_missing = missing.any(axis=1).to_numpy()
+    if not any_missing.any():
+        return complete, NO_SPANS
+    log.warning(
+        "%s: %s missing time stamps and %s rows with empty cells are interpolated in time%s; the first is %s",
+        file,
+        f"{len(axis) - len(columns):,}",
+        f"{int(any_missing.sum()) - (len(axis) - len(columns)):,}",
+        ", and windows that contain them are excluded" if gaps == "drop_windows" else "",
+        axis[int(np.flatnonzero(any_missing)[0])],
+    )
+    spans = [(number, *span) for number, name in enumerate(missing) for span in stretches(missing[name].to_numpy())]
+    complete = complete.interpolate(method="time", limit_direction="both").ffill().bfill()
+    return complete, np.array(spans, dtype=np.int64)
 
 
-def stretches(marked: np.ndarray) -> list[list[int]]:
-    """First and last row of each run of marked rows."""
+def stretches(marked: np.ndarray) -> list[tuple[int, int]]:
+    """First and last row of each run of True values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
-    return [[int(first), int(last) - 1] for first, last in edges.reshape(-1, 2)]
-
-
-def touches(starts: np.ndarray, length: int, gaps: list[list[int]]) -> np.ndarray:
-    """For each start row, whether `length` rows from there touch a gap."""
-    touched = np.zeros(len(starts), dtype=bool)
-    for first, last in gaps:
-        touched |= (starts <= last) & (starts + length > first)
-    return touched
+    return [(int(first), int(last) - 1) for first, last in edges.reshape(-1, 2)]

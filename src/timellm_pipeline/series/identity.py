@@ -1,4 +1,4 @@
-"""Digests that tell whether two things are the same."""
+"""SHA-256 digests of JSON values, files, arrays and data frames."""
 
 import hashlib
 import json
@@ -8,34 +8,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from timellm_pipeline.parameters import EvaluationParams, WindowParams
-from timellm_pipeline.series.borders import Borders
-
-SEAL = "seal"  # key of a JSON file's own digest
+SEAL = "seal"  # key of the digest that a JSON file contains of its own content
 
 
 def digest_of(facts: Any) -> str:
-    """sha256 of a JSON-able value, the same whatever order its keys were written in."""
+    """sha256 of a JSON-serialisable value, independent of the order of its keys."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def sealed(facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts with the digest of themselves beside them, for a JSON file of ours."""
+    """The facts with their digest under the key `seal`, to be written as a JSON file."""
     return {**facts, SEAL: digest_of(facts)}
 
 
 def unsealed(content: Any) -> dict[str, Any]:
-    """The facts of a sealed JSON object. Files written before there were seals have none and pass.
+    """The facts of a sealed JSON object. Objects without a seal (written by older versions) are accepted.
 
-    Raises ValueError when it is not an object, or not the one that was written.
+    Raises ValueError if the content is not an object, or if its digest differs.
     """
     if not isinstance(content, dict):
-        raise ValueError(f"it holds a {type(content).__name__}, not an object")
+        raise ValueError(f"it contains a {type(content).__name__}, not an object")
     facts = dict(content)
     seal = facts.pop(SEAL, None)
     if seal is not None and seal != digest_of(facts):
-        raise ValueError("it is not what was written: its digest differs")
+        raise ValueError("its content was changed: the digest differs")
     return facts
 
 
@@ -45,8 +42,17 @@ def digest_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_of_arrays(*arrays: np.ndarray) -> str:
+    """sha256 over the dtypes, shapes and bytes of arrays, in order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
 def digest_of_frame(frame: pd.DataFrame) -> str:
-    """sha256 over a frame's column names and values, whatever file it came from."""
+    """sha256 over the column names and values of a data frame, independent of its file."""
     digest = hashlib.sha256()
     for name in frame.columns:
         column = frame[name]
@@ -57,23 +63,7 @@ def digest_of_frame(frame: pd.DataFrame) -> str:
         values = column.to_numpy()
         if values.dtype.kind == "M":
             values = values.astype("datetime64[ns]").astype(np.int64)
-        assert values.dtype.kind != "O", f"column {name} holds objects, whose bytes are addresses"
+        assert values.dtype.kind != "O", f"column {name} contains objects, whose bytes are addresses"
         digest.update(f"{values.dtype.str}{values.shape}".encode())
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
-
-
-def data_identity(series: pd.DataFrame, borders: Borders, window: WindowParams, evaluation: EvaluationParams) -> str:
-    """The data id: one name for everything that scaler, scaled values and window index are made from.
-
-    It is known before they are, so that each of them carries it, and data sets of two runs are never mixed.
-    """
-    return digest_of(
-        {
-            "series": digest_of_frame(series),
-            "gaps": series.attrs.get("gaps", []),
-            "borders": borders.model_dump(),
-            "window": window.model_dump(include={"seq_len", "pred_len", "window_step", "features", "target"}),
-            "evaluation": evaluation.model_dump(include={"validation_step", "test_step"}),
-        }
-    )

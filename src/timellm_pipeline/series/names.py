@@ -1,4 +1,4 @@
-"""Column names as text, without control characters, each of them once."""
+"""Column names as text, unique and without control characters."""
 
 import logging
 
@@ -11,12 +11,12 @@ log = logging.getLogger(__name__)
 
 
 def text_names(columns: pd.Index, path: str) -> pd.Index:
-    """The names as text. Raises SeriesError for a header of several levels and for names equal as text."""
+    """Column names as text. Raises SeriesError for a header with several levels and for names equal as text."""
     if isinstance(columns, pd.MultiIndex):
         raise SeriesError(
             f"the column names have {columns.nlevels} levels, such as {shown(columns[0])}",
             where=f"{path}, header",
-            do="give one header row with one name per column",
+            do="use one header row with one name per column",
         )
     if all(isinstance(name, str) for name in columns):
         return columns
@@ -30,7 +30,7 @@ def text_names(columns: pd.Index, path: str) -> pd.Index:
 
 
 def clean_names(names: list[str], path: str) -> list[str]:
-    """The names with control and invisible format characters replaced by a space. Changes are reported in the log.
+    """Column names with control and invisible format characters replaced by a space. Changes are logged.
 
     Raises SeriesError for names that become equal or empty.
     """
@@ -50,13 +50,13 @@ def clean_names(names: list[str], path: str) -> list[str]:
             )
         first[new] = name
     if changed:
-        listed = ", ".join(f"'{shown(name)}' is read as `{shown(new)}`" for name, new in changed[:5])
+        listed = ", ".join(f"'{shown(name)}' becomes `{shown(new)}`" for name, new in changed[:5])
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
         log.warning("%s: control characters in column names are replaced by spaces: %s%s", path, listed, more)
     return cleaned
 
 
 def list_names(names: list[str], most: int = 12) -> str:
-    """Names for a message: each in backquotes, and how many more there are."""
+    """Names for a message: the first `most` in backquotes, then the number of the others."""
     listed = ", ".join(f"`{shown(name)}`" for name in names[:most])
     return listed if len(names) <= most else f"{listed} and {len(names) - most} more"

@@ -1,4 +1,4 @@
-"""The table in a Parquet file. Its metadata is checked first: three megabytes can hold 400 million rows."""
+"""Read a table from a Parquet file. The metadata is checked first: a file of 3 MB can contain 400 million rows."""
 
 import io
 from typing import Any
@@ -12,17 +12,24 @@ BYTES_PER_VALUE = 8
 
 
 def read_parquet(content: bytes, path: str, date_column: str, max_gigabytes: float, most_columns: int) -> pd.DataFrame:
-    """The table, with time stamps in the index as a column `date`.
+    """The table in a Parquet file; a DatetimeIndex becomes a column with the name of the index, or `date`.
 
-    Raises SeriesError for a corrupt file, for more than `max_gigabytes` or `most_columns`, for nested columns, and for
-    an index that cannot become a date column.
+    Args:
+        content: bytes of the file.
+        path: path of the file, for messages.
+        date_column: name of the column with time stamps (`data.date_column`).
+        max_gigabytes: largest size of the table in memory.
+        most_columns: largest number of channels.
+
+    Raises SeriesError for a corrupt file, a table that exceeds `max_gigabytes` or `most_columns`, nested columns, and
+    an index that cannot be converted to a date column.
     """
     try:
         _check_size(content, path, max_gigabytes, most_columns)
         table = pd.read_parquet(io.BytesIO(content))
     except (SeriesError, MemoryError):
         raise
-    except Exception as error:  # pyarrow and pandas raise a dozen kinds for corrupt metadata
+    except Exception as error:  # pyarrow and pandas raise many exception types for corrupt metadata
         raise SeriesError(
             f"this Parquet file is corrupt or cannot be read: {shown(error, 200)}",
             where=path,
@@ -39,7 +46,7 @@ def read_parquet(content: bytes, path: str, date_column: str, max_gigabytes: flo
         raise SeriesError(
             f"the rows have an index of {index.nlevels} levels ({levels}), and no column is `{shown(date_column)}`",
             where=path,
-            do="give one series with one row per time stamp: DataFrame.unstack or reset_index before to_parquet",
+            do="write one row per time stamp: call DataFrame.unstack or reset_index before to_parquet",
         )
     if isinstance(index, pd.DatetimeIndex):
         name = "date" if index.name is None else str(index.name)
@@ -59,7 +66,7 @@ def _check_size(content: bytes, path: str, max_gigabytes: float, most_columns: i
     import pyarrow.parquet as pq
 
     metadata = pq.read_metadata(io.BytesIO(content))
-    if metadata.num_columns > most_columns + 1:  # one of them may be the index
+    if metadata.num_columns > most_columns + 1:  # one column may be the index
         raise SeriesError(
             f"{metadata.num_columns:,} columns; at most {most_columns:,} can be used",
             where=path,
@@ -68,21 +75,21 @@ def _check_size(content: bytes, path: str, max_gigabytes: float, most_columns: i
     columns = [metadata.schema.column(number) for number in range(metadata.num_columns)]
     width = sum(max(BYTES_PER_VALUE, column.length or 0) for column in columns)
     stored = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    _refuse_beyond(max(metadata.num_rows * width, stored), path, max_gigabytes)
+    _refuse_too_large(max(metadata.num_rows * width, stored), path, max_gigabytes)
     schema = pq.read_schema(io.BytesIO(content))
     nested = [field.name for field in schema if pa.types.is_nested(field.type)]
     if nested:
         raise SeriesError(
-            f"column `{shown(nested[0])}` holds nested values (`{shown(schema.field(nested[0]).type)}`), not numbers; "
+            f"column `{shown(nested[0])}` has nested values (`{shown(schema.field(nested[0]).type)}`), not numbers; "
             f"there are {len(nested)} such columns",
             where=f"{path}, column `{shown(nested[0])}`",
             do="write one column per channel with one number per row, or remove the column",
         )
-    _check_text(content, schema, path, max_gigabytes)
+    _check_text_size(content, schema, path, max_gigabytes)
 
 
-def _check_text(content: bytes, schema: Any, path: str, max_gigabytes: float) -> None:
-    """A dictionary stores a long text once for millions of rows; its length in each row counts."""
+def _check_text_size(content: bytes, schema: Any, path: str, max_gigabytes: float) -> None:
+    """Check the size of text in memory: a dictionary stores a long text once, but the table repeats it in each row."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -98,13 +105,13 @@ def _check_text(content: bytes, schema: Any, path: str, max_gigabytes: float) ->
                 size += pc.sum(pc.take(lengths, chunk.indices)).as_py() or 0
             else:
                 size += chunk.nbytes
-        _refuse_beyond(size, path, max_gigabytes)
+        _refuse_too_large(size, path, max_gigabytes)
 
 
-def _refuse_beyond(size: float, path: str, max_gigabytes: float) -> None:
+def _refuse_too_large(size: float, path: str, max_gigabytes: float) -> None:
     if size > max_gigabytes * 1e9:
         raise SeriesError(
             f"the table in this Parquet file takes {size / 1e9:,.1f} GB; at most {max_gigabytes:g} GB are read",
             where=path,
-            do="give fewer rows or columns, or raise data.max_gigabytes where there is enough memory",
+            do="use fewer rows or columns, or raise data.max_gigabytes if there is enough memory",
         )

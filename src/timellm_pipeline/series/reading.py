@@ -1,7 +1,7 @@
-"""The raw file becomes a table: CSV in its usual variants, plain or gzipped, or Parquet.
+"""Read a raw file into a table: CSV in its common variants, plain or gzipped, or Parquet.
 
-What the file itself shows (encoding, semicolons with decimal commas, an index column of `to_csv`) is detected and
-reported in the log; `data.csv` overrides it.
+Encoding, separators, decimal commas and an index column of `to_csv` are detected and logged; `data.csv` overrides the
+detection.
 """
 
 import csv
@@ -19,13 +19,15 @@ from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.formats import GZIP, is_parquet, refuse_other_formats
 from timellm_pipeline.series.gzip_file import decompress
+from timellm_pipeline.series.lines import first_line
 from timellm_pipeline.series.parquet_file import read_parquet
+from timellm_pipeline.series.separators import COMMA, NAMES, find_separators
 
 log = logging.getLogger(__name__)
 
 MOST_COLUMNS = 5_000
-SAMPLE = 1 << 20  # characters in which the separator is looked for
-DATES = {"dayfirst", "date_format"}  # dates are parsed when the series is validated
+SAMPLE = 1 << 20  # characters that are used to detect the separator
+DATES = {"dayfirst", "date_format"}  # options of dates, which are parsed during validation
 NOT_FOR_THE_HEADER = {
     *("header", "dtype", "converters", "skipfooter", "usecols", "true_values", "false_values"),
     *("na_filter", "na_values", "keep_default_na", "dtype_backend"),
@@ -38,27 +40,30 @@ HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file on disk: its path, its bytes, and their sha256."""
+    """Path and bytes of a file."""
 
     path: str
     content: bytes = field(repr=False)
 
     @property
     def sha256(self) -> str:
-        """Digest of the bytes."""
+        """sha256 of the bytes."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
-    """The table in a file; `attrs` hold its `path` and `sha256`.
+    """The table in a file, with dates not yet parsed.
 
-    Raises SeriesError for what cannot be read as a table, naming the file and, where there is one, the line.
+    Raises SeriesError if the file cannot be read as a table, with the path and, if known, the line.
     """
     content, inside = file.content, ""
     try:
         if content[:2] == GZIP:
             content, inside = decompress(content, file.path, data.max_gigabytes), " in a gzip file"
         if is_parquet(content):
+            ignored = sorted(set(data.csv) - DATES)
+            if ignored:
+                log.warning("%s is a Parquet file: data.csv options %s have no effect", file.path, ", ".join(ignored))
             table = read_parquet(content, file.path, data.date_column, data.max_gigabytes, MOST_COLUMNS)
         else:
             refuse_other_formats(content, file.path, inside)
@@ -68,7 +73,7 @@ def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
         raise SeriesError(
             "the file does not fit into memory",
             where=file.path,
-            do="give fewer rows or channels, or use a machine with more memory",
+            do="use fewer rows or channels, or a machine with more memory",
         ) from error
     if len(table.columns) > MOST_COLUMNS:
         raise SeriesError(
@@ -76,9 +81,7 @@ def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
             where=f"{file.path}, header",
             do="transpose the table: one row per time stamp, one column per channel; or split it into several files",
         )
-    table = _without_index(table, file.path)
-    table.attrs = {"path": file.path, "sha256": file.sha256}
-    return table
+    return _without_index(table, file.path)
 
 
 def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFrame:
@@ -91,48 +94,77 @@ def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFram
             where=path,
             do="save the file as UTF-8, or name its encoding in data.csv, for example {encoding: gb18030}",
         ) from error
-    text = text.strip("\r\n\x00 \t")  # empty lines at the end
+    text = _without_blank_ends(text, keep_start=bool({"skiprows", "header"} & options.keys()))
     if not text:
         raise SeriesError("the file is empty", where=path, do="give a CSV with a header and one row per time stamp")
     if "\x00" in text:
-        raise SeriesError("there are zero bytes in this text", where=path, do="give a text file; is it a CSV at all?")
-    lines = re.split(r"\r\n|\r|\n", text[:SAMPLE])  # not all of them: millions of lines take gigabytes
-    header = lines[0]
-    if not {"sep", "delimiter"} & options.keys() and "," not in header:
-        for mark, name in ((";", "semicolons"), ("\t", "tabs")):
-            if mark in header:
-                options["sep"] = mark
-                comma = any(re.search(r"\d,\d", line) for line in lines[1:50])
-                if mark == ";" and "decimal" not in options and comma:
-                    options["decimal"] = ","
-                also = " and commas as decimal points" if options.get("decimal") == "," else ""
-                log.warning("%s is read with %s between columns%s (data.csv sets another)", path, name, also)
+        raise SeriesError("the text contains zero bytes", where=path, do="check that the file is a CSV text file")
+    end_of_line = re.escape(options["lineterminator"]) if options.get("lineterminator") else r"\r\n|\r|\n"
+    lines = re.split(end_of_line, text[:SAMPLE])  # only the sample: millions of lines take gigabytes
     if len(lines) == 1 and len(text) <= SAMPLE:
-        raise SeriesError(
-            "there is a header and no row below it", where=path, do="give a CSV with one row per time stamp"
-        )
+        raise SeriesError("the file has a header but no rows", where=path, do="give a CSV with one row per time stamp")
+    if not {"sep", "delimiter", "dialect"} & options.keys():
+        _detect_separators(lines, options, path)
     separator = options.get("sep", options.get("delimiter", ","))
-    if options.get("skipfooter") or separator is None or len(separator) > 1:  # pandas' C engine has none of them
+    if options.get("skipfooter") or separator is None or len(separator) > 1:  # not supported by the C engine
         options.setdefault("engine", "c" if separator == r"\s+" and not options.get("skipfooter") else "python")
     if options.get("engine", "c") == "c":
-        options["low_memory"] = False  # only the C engine has it
+        options["low_memory"] = False  # supported only by the C engine
     try:
         with warnings.catch_warnings():
-            # With more fields in a row than in the header pandas takes the first column for an index.
+            # If a row has more fields than the header, pandas would use the first column as an index.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # bad values are named later, one by one
+            warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # invalid values are reported by the validation
             _refuse_repeated_names(text, options, path)
-            return pd.read_csv(io.StringIO(text), index_col=False, skip_blank_lines=False, **options)
+            table = pd.read_csv(io.StringIO(text), index_col=False, skip_blank_lines=False, **options)
+            _refuse_unknown_names(table, options, path)
+            return table
     except SeriesError:
         raise
     except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, re.error, csv.Error, Warning) as error:
-        # What pandas raises for a broken row, and for an option that it cannot use.
+        # Exceptions of pandas for a malformed row or an invalid option.
         line = re.search(r"line (\d+)", str(error))
         raise SeriesError(
-            f"this cannot be read as CSV: {shown((str(error).strip() or type(error).__name__).splitlines()[0], 300)}",
+            f"cannot read the file as CSV: {shown((str(error).strip() or type(error).__name__).splitlines()[0], 300)}",
             where=f"{path}, line {line.group(1)}" if line else path,
-            do="give one row per time stamp with as many fields as the header has; data.csv takes options of pandas",
+            do="write as many fields in each row as in the header; data.csv accepts the options of pandas.read_csv",
         ) from error
+
+
+def _without_blank_ends(text: str, keep_start: bool) -> str:
+    """Text without empty lines at the end and, unless `keep_start`, at the start. An empty first cell is kept."""
+    text = text.rstrip("\r\n\x00 \t")
+    return text if keep_start else re.sub(r"\A(?:[ \t\x00]*[\r\n])*[ \x00]*", "", text)
+
+
+def _detect_separators(lines: list[str], options: dict[str, Any], path: str) -> None:
+    """Set `sep` and `decimal` from the header and the lines below it. Separators other than commas are logged."""
+    comment = options.get("comment")
+    start = first_line(options) - 1
+    sample = [line for line in lines[start : start + 200] if not (comment and line.startswith(comment))][:51]
+    if not any(line.strip() for line in sample):
+        return
+    quote = "" if options.get("quoting") == csv.QUOTE_NONE else options.get("quotechar", '"')
+    found = find_separators(sample, quote)
+    if found.column == COMMA:
+        return
+    options["sep"] = found.column
+    options.setdefault("decimal", found.decimal)
+    also = " and commas as decimal points" if options["decimal"] == COMMA else ""
+    log.warning("%s: reading columns separated by %s%s (data.csv overrides this)", path, NAMES[found.column], also)
+
+
+def _refuse_unknown_names(table: pd.DataFrame, options: dict[str, Any], path: str) -> None:
+    """Raise SeriesError for an option of a column that is not in the file: pandas ignores it silently."""
+    for option in ("dtype", "na_values"):
+        named = options.get(option)
+        unknown = [name for name in named if name not in table.columns] if isinstance(named, dict) else []
+        if unknown:
+            raise SeriesError(
+                f"data.csv.{option} names the column `{shown(unknown[0])}`, which is not in the file",
+                where=f"{path}, header",
+                do=f"correct the name in data.csv.{option}, or remove it",
+            )
 
 
 def _encoding(content: bytes, path: str) -> str:
@@ -146,14 +178,16 @@ def _encoding(content: bytes, path: str) -> str:
     else:
         return "utf-8"
     guess = "gb18030" if _chinese(content) else "cp1252"
-    log.warning("%s is not UTF-8; it is read as %s (name another in data.csv: {encoding: …})", path, guess)
+    log.warning("%s is not UTF-8; reading it as %s (data.csv: {encoding: …} overrides this)", path, guess)
     return guess
 
 
 def _chinese(content: bytes) -> bool:
-    """Whether text that is not UTF-8 looks Chinese: pairs of GB2312, and everyday ones among them or most of them.
+    """Whether text that is not UTF-8 is likely Chinese.
 
-    A rare character's second byte may look like a Latin letter's; an accented small letter begins no everyday one.
+    True if all high bytes form GB2312 pairs and some of them are common characters, or if the text decodes as GB18030
+    and more than half of its high bytes form common characters. The second byte of a rare character may equal a Latin
+    letter; no common character starts with the byte of an accented lower-case letter.
     """
     runs = HIGH_RUN.findall(content)
     high = sum(map(len, runs))
@@ -168,16 +202,16 @@ def _chinese(content: bytes) -> bool:
 
 
 def _refuse_repeated_names(text: str, options: dict[str, Any], path: str) -> None:
-    """Raises SeriesError for a name that two columns have: pandas would rename the second one without a word.
+    """Raise SeriesError if two columns have the same name: pandas would rename the second one silently.
 
-    The header is read as pandas reads it, also behind `skiprows`, `header` and `comment`.
+    The header is parsed by pandas, so `skiprows`, `header` and `comment` are taken into account.
     """
     line = 0 if options.get("header", "infer") == "infer" else options["header"]
     if options.get("names") is not None or not isinstance(line, int):
         return
     plain = {name: value for name, value in options.items() if name not in NOT_FOR_THE_HEADER}
     plain |= {"index_col": False, "skip_blank_lines": False}
-    if line:  # lines above the header may have fewer fields: it has as many as pandas finds columns
+    if line:  # lines above the header may have fewer fields, so the width is that of the parsed header
         width = len(pd.read_csv(io.StringIO(text), header=line, nrows=0, **plain).columns)
         plain["names"] = range(width)
     row = pd.read_csv(io.StringIO(text), header=None, nrows=line + 1, dtype=str, na_filter=False, **plain)
@@ -191,12 +225,12 @@ def _refuse_repeated_names(text: str, options: dict[str, Any], path: str) -> Non
 
 
 def _without_index(table: pd.DataFrame, path: str) -> pd.DataFrame:
-    """Without the unnamed first column of row numbers that pandas' `to_csv` writes."""
+    """Table without the unnamed first column of row numbers that `DataFrame.to_csv` writes."""
     first = str(table.columns[0]) if len(table.columns) else ""
     if not re.fullmatch(r"(Unnamed: 0|)", first) or table.empty:
         return table
     numbers = pd.to_numeric(table.iloc[:, 0], errors="coerce")
     if not (numbers.diff().iloc[1:] == 1).all() or numbers.isna().any():
         return table
-    log.warning("%s: the unnamed first column holds row numbers; it is left out", path)
+    log.warning("%s: dropping the unnamed first column, which contains row numbers", path)
     return table.iloc[:, 1:]

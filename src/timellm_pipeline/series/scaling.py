@@ -1,16 +1,24 @@
-"""Scaled units: each channel less its training mean, over its training standard deviation."""
+"""Standardisation of channels: subtract the training mean, divide by the training standard deviation."""
+
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from timellm_pipeline.errors import SeriesError
+from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.series.borders import Borders
+from timellm_pipeline.series.panel import Panel
 
 
 class Scaler(BaseModel):
-    """Mean and standard deviation a channel, from training rows only; saved as JSON beside every model."""
+    """Mean and standard deviation per channel, from training rows only. Saved as JSON with every model.
+
+    Attributes:
+        data_id: id of the data preparation.
+        channels: ids of the series, in the order of `mean` and `std`.
+        rows: half-open range of the training rows.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,61 +33,69 @@ class Scaler(BaseModel):
         numbers = [*self.mean, *self.std]
         if not len(self.channels) == len(self.mean) == len(self.std):
             raise ValueError(f"{len(self.channels)} channels, {len(self.mean)} means and {len(self.std)} deviations")
-        if not np.isfinite(numbers).all() or not all(one > 0 for one in self.std):
+        if not np.isfinite(numbers).all() or not all(deviation > 0 for deviation in self.std):
             raise ValueError("a mean or a deviation is not a finite number, or a deviation is not positive")
         return self
 
-    def scale(self, values: Float[np.ndarray, "rows channels"]) -> Float[np.ndarray, "rows channels"]:
-        """Original units to scaled units."""
-        return (values - np.asarray(self.mean)) / np.asarray(self.std)
+    def scale(self, values: np.ndarray, channel: np.ndarray) -> Float[np.ndarray, "windows rows"]:
+        """Values in scaled units.
+
+        Args:
+            values: [windows, rows] in original units.
+            channel: [windows], channel index of each window.
+        """
+        return (values - np.asarray(self.mean)[channel, None]) / np.asarray(self.std)[channel, None]
 
     def unscale(self, values: np.ndarray, channel: np.ndarray) -> np.ndarray:
-        """Scaled units [windows, horizon] back to original units; `channel` [windows] numbers the channels."""
+        """Values in original units.
+
+        Args:
+            values: [windows, rows] in scaled units.
+            channel: [windows], channel index of each window.
+        """
         return values * np.asarray(self.std)[channel, None] + np.asarray(self.mean)[channel, None]
 
 
-def fit_scaler(series: pd.DataFrame, channels: list[str], borders: Borders, data_id: str) -> Scaler:
-    """Mean and (population) standard deviation of each channel over the training rows.
+def fit_scaler(panel: Panel, borders: Borders, data_id: str) -> Scaler:
+    """Scaler with mean and population standard deviation of each series over the training rows.
 
-    A constant channel has no spread to divide by; its standard deviation counts as 1, so it stays finite.
+    The standard deviation of a constant series is set to 1, so that scaled values stay finite.
+    Raises SeriesError for values whose squares overflow.
     """
-    first, last = borders.train
-    values = series[channels].iloc[first:last].to_numpy(dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = values.mean(axis=0), values.std(axis=0)
-    beyond = np.flatnonzero(~np.isfinite(std))
-    if beyond.size:
-        worst = np.abs(values[:, beyond[0]]).max()
-        raise SeriesError(
-            f"the values of channel `{channels[int(beyond[0])]}` reach {worst:g}, too far to be squared",
-            where=f"{series.attrs.get('file', 'the series')}, column `{channels[int(beyond[0])]}`, training rows",
-            do="mend the values, or give the channel in larger units",
-        )
-    # The mean of equal numbers may be off in its last digit, and leave a spread of 1e-17; squares of 1e-200 are 0.
-    std[(values.max(axis=0) == values.min(axis=0)) | (std == 0)] = 1.0
-    return Scaler(
-        data_id=data_id,
-        channels=channels,
-        mean=mean.tolist(),
-        std=std.tolist(),
-        rows=borders.train,
-    )
+    rows = slice(*borders.train)
+    mean, std = np.empty(panel.num_series), np.empty(panel.num_series)
+    for number, name in enumerate(panel.ids):
+        values = panel.series(number)[rows].astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean[number], std[number] = values.mean(), values.std()
+        if not np.isfinite(std[number]):
+            raise SeriesError(
+                f"the values of channel `{shown(name)}` reach {np.abs(values).max():g}, too large to be squared",
+                where=f"{panel.source.path}, column `{shown(name)}`, training rows",
+                do="correct the values, or write the channel in larger units",
+            )
+        # Rounding of the mean of equal numbers may give a deviation of 1e-17; squares of 1e-200 are 0.
+        if values.max() == values.min() or std[number] == 0:
+            std[number] = 1.0
+    return Scaler(data_id=data_id, channels=list(panel.ids), mean=mean.tolist(), std=std.tolist(), rows=borders.train)
 
 
-def scale_series(series: pd.DataFrame, scaler: Scaler) -> pd.DataFrame:
-    """The scaled channels as float32 behind `date`, with the series' facts and the data id in `attrs`."""
+def scale_panel(panel: Panel, scaler: Scaler) -> Panel:
+    """Panel of the scaler's channels in scaled units (float32), with the data id of the scaler.
+
+    Raises SeriesError for values that overflow float32 in scaled units.
+    """
+    panel = panel.select(scaler.channels)
+    number = np.repeat(np.arange(panel.num_series), panel.lengths)
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled = scaler.scale(series[scaler.channels].to_numpy(dtype=np.float64)).astype(np.float32)
-    beyond = np.flatnonzero(~np.isfinite(scaled).all(axis=0))
-    if beyond.size:
-        name = scaler.channels[int(beyond[0])]
-        row = int(np.flatnonzero(~np.isfinite(scaled[:, beyond[0]]))[0])
+        scaled = ((panel.values - np.asarray(scaler.mean)[number]) / np.asarray(scaler.std)[number]).astype(np.float32)
+    overflow = np.flatnonzero(~np.isfinite(scaled))
+    if overflow.size:
+        series = int(number[overflow[0]])
+        name, row = panel.ids[series], int(overflow[0] - panel.offsets[series] + panel.first[series])
         raise SeriesError(
-            f"{series[name].iloc[row]:g} is too far from the training rows' values to be scaled",
-            where=f"{series.attrs.get('file', 'the series')}, {series['date'].iloc[row]}, column `{name}`",
-            do="mend the value, or remove the column",
+            f"{panel.values[overflow[0]]:g} is too far from the training values to be scaled",
+            where=f"{panel.source.path}, {panel.stamps[row]}, column `{shown(name)}`",
+            do="correct the value, or remove the column",
         )
-    frame = pd.DataFrame(scaled, columns=scaler.channels)
-    frame.insert(0, "date", series["date"].to_numpy())
-    frame.attrs = {**series.attrs, "data_id": scaler.data_id}
-    return frame
+    return replace(panel, values=scaled, data_id=scaler.data_id)

@@ -1,145 +1,238 @@
-"""The window index, and batches of windows as one gather each.
+"""The window index: start rows of windows as arithmetic sequences, and batches of windows by one gather.
 
-A window is one channel from one start row. The index lists them all, channel by channel, so that training shuffles
-windows and never touches patches; a batch of them is one fancy-index into the scaled values, with no Python a window.
+A window is one series from one start row. The windows of a series between two gaps start `step` rows apart, so one
+segment (series, first start, count, step) describes all of them: an index of ten million windows takes kilobytes.
+Training shuffles window numbers, never patches. A batch is one fancy index into the values, without a Python loop.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float32, Int
+from pydantic import BaseModel, ConfigDict
 
-from timellm_pipeline.errors import ModelError, SeriesError
-from timellm_pipeline.parameters import EvaluationParams, WindowParams
+from timellm_pipeline.errors import SeriesError
+from timellm_pipeline.parameters import EvaluationParams, SplitParams, WindowParams
 from timellm_pipeline.series.borders import RANGES, Borders
-from timellm_pipeline.series.gaps import touches
+from timellm_pipeline.series.names import list_names
+from timellm_pipeline.series.panel import NO_SPANS, Panel
 
 
 def used_channels(channels: list[str], window: WindowParams) -> list[str]:
-    """Channels that enter the model: the target alone for `S`, all of them otherwise."""
+    """Channels that the model is trained on: the target for `S`, all channels for `M` and `MS`."""
     return [window.target] if window.features == "S" else channels
 
 
 def forecast_channels(channels: list[str], window: WindowParams) -> list[str]:
-    """Channels that are validated, tested and forecast: the target alone for `S` and `MS`."""
+    """Channels that are validated, tested and forecast: all channels for `M`, the target for `S` and `MS`."""
     return channels if window.features == "M" else [window.target]
 
 
-def window_starts(rows: tuple[int, int], step: int, window: WindowParams) -> Int[np.ndarray, "windows"]:
-    """Start rows of one channel's windows in a row range, `step` rows apart; each window lies wholly inside."""
-    first, last = rows
-    return np.arange(first, last - window.seq_len - window.pred_len + 1, step, dtype=np.int32)
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """Windows as arithmetic sequences. Windows are numbered consecutively, segment after segment.
+
+    Attributes:
+        series: index of the series of each segment.
+        first: start row of the first window of each segment, counted within its series.
+        count: number of windows of each segment.
+        step: rows between the starts of neighbouring windows.
+    """
+
+    series: Int[np.ndarray, "segments"]
+    first: Int[np.ndarray, "segments"]
+    count: Int[np.ndarray, "segments"]
+    step: Int[np.ndarray, "segments"]
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @cached_property
+    def _ends(self) -> Int[np.ndarray, "segments"]:
+        return np.cumsum(self.count)
+
+    def locate(self, which: Int[np.ndarray, "batch"]) -> tuple[Int[np.ndarray, "batch"], Int[np.ndarray, "batch"]]:
+        """Series index and start row (within the series) of the windows with the given numbers."""
+        segment = np.searchsorted(self._ends, which, side="right")
+        position = which - (self._ends[segment] - self.count[segment])
+        return self.series[segment], self.first[segment] + position * self.step[segment]
+
+    def numbers_of(self, series: int) -> Int[np.ndarray, "windows"]:
+        """Numbers of all windows of one series, sorted by time."""
+        ends = self._ends[self.series == series]
+        counts = self.count[self.series == series]
+        ranges = [np.arange(end - count, end) for end, count in zip(ends, counts)]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *ranges])
+
+
+def segments_of(panel: Panel, numbers: list[int], rows: tuple[int, int], step: int, window: WindowParams) -> Segments:
+    """Segments of the windows of some series that lie completely inside a range of the grid, `step` rows apart.
+
+    With `data.gaps: drop_windows`, windows that contain filled rows of their series are excluded.
+
+    Args:
+        numbers: indices of the series.
+        rows: half-open range of grid positions.
+        step: rows between the starts of neighbouring windows.
+        window: `seq_len` and `pred_len`.
+    """
+    length = window.seq_len + window.pred_len
+    found = []
+    for number in numbers:
+        begin = int(panel.first[number])
+        first, last = max(rows[0] - begin, 0), min(rows[1] - begin, int(panel.lengths[number]))
+        windows = max((last - first - length) // step + 1, 0)
+        spans = panel.filled_spans(number) if panel.drop_filled else NO_SPANS[:, 1:]
+        for low, high in _between(spans, first, windows, step, length):
+            found.append((number, first + low * step, high - low, step))
+    columns = np.array(found, dtype=np.int64).reshape(-1, 4).T
+    return Segments(*columns)
+
+
+def _between(
+    spans: Int[np.ndarray, "spans 2"], first: int, windows: int, step: int, length: int
+) -> list[tuple[int, int]]:
+    """Half-open ranges of window numbers that overlap no span. Window k covers `length` rows from first + k * step."""
+    ranges, free = [], 0
+    for begin, end in spans.tolist():
+        touched = max(-(-(begin - length + 1 - first) // step), 0)  # first window that overlaps the span
+        if touched > free:
+            ranges.append((free, min(touched, windows)))
+        free = max(free, (end - first) // step + 1)  # first window that starts after the span
+    if free < windows:
+        ranges.append((free, windows))
+    return [(low, high) for low, high in ranges if low < high]
+
+
+class IndexFacts(BaseModel):
+    """Parameters that a window index was built with.
+
+    Attributes:
+        data_id: id of the data preparation.
+        seq_len, pred_len, features, target: parameters of the group `window`.
+        window_step, validation_step, test_step: rows between the starts of neighbouring windows of each split.
+        split: parameters of the split.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    data_id: str
+    seq_len: int
+    pred_len: int
+    features: str
+    target: str
+    window_step: int
+    validation_step: int
+    test_step: int
+    split: SplitParams
+
+    @classmethod
+    def of(cls, data_id: str, split: SplitParams, window: WindowParams, evaluation: EvaluationParams) -> "IndexFacts":
+        """Facts of an index that is built with these parameters."""
+        names = set(cls.model_fields)
+        values = window.model_dump(include=names) | evaluation.model_dump(include=names)
+        return cls(data_id=data_id, split=split, **values)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowIndex:
+    """The training, validation and test windows.
+
+    Attributes:
+        ids: id of each series.
+        splits: segments by name of the split, in the order of `RANGES`.
+        facts: parameters that the index was built with.
+    """
+
+    ids: tuple[str, ...]
+    splits: dict[str, Segments]
+    facts: IndexFacts
+
+    def counts(self) -> dict[str, int]:
+        """Number of windows of each split."""
+        return {name: len(segments) for name, segments in self.splits.items()}
 
 
 def build_window_index(
-    channels: list[str],
-    borders: Borders,
-    window: WindowParams,
-    evaluation: EvaluationParams,
-    data_id: str,
-    gaps: list[list[int]] | None = None,
-) -> pd.DataFrame:
-    """Every window: `split`, `channel` (both categorical) and `start` row, in that order of sorting.
+    panel: Panel, borders: Borders, split: SplitParams, window: WindowParams, evaluation: EvaluationParams, data_id: str
+) -> WindowIndex:
+    """Index of every training window (all series) and every validation and test window (the forecast channels).
 
-    Args:
-        gaps: [first, last] rows that no window may touch (`data.gaps: drop_windows`).
-
-    Raises SeriesError when a split has no window without a gap.
+    Windows are ordered by series, then by time. Raises SeriesError if every window of a channel
+    in a split contains a gap: the errors would not cover this channel.
     """
     steps = (window.window_step, evaluation.validation_step, evaluation.test_step)
-    tested = forecast_channels(channels, window)
-    codes, splits, starts = [], [], []
-    for split, (name, step) in enumerate(zip(RANGES, steps, strict=True)):
-        of_channel = window_starts(getattr(borders, name), step, window)
-        of_channel = of_channel[~touches(of_channel, window.seq_len + window.pred_len, gaps or [])]
-        if not len(of_channel):
+    tested = [panel.number_of[name] for name in forecast_channels(list(panel.ids), window)]
+    splits = {}
+    for name, step in zip(RANGES, steps, strict=True):
+        numbers = list(range(panel.num_series)) if name == "train" else tested
+        splits[name] = segments_of(panel, numbers, getattr(borders, name), step, window)
+        without = [panel.ids[number] for number in np.setdiff1d(numbers, splits[name].series)]
+        if without:
             raise SeriesError(
-                f"every {name} window touches a gap",
+                f"every {name} window of the channels {list_names(without)} contains a gap",
                 where="data.gaps",
-                do="set data.gaps to interpolate, or lower window.seq_len",
+                do="set data.gaps to interpolate, lower window.seq_len, or remove these channels",
             )
-        for channel in channels if name == "train" else tested:
-            codes.append(np.full(len(of_channel), channels.index(channel), dtype=np.int16))
-            splits.append(np.full(len(of_channel), split, dtype=np.int8))
-            starts.append(of_channel)
-    index = pd.DataFrame(
-        {
-            "split": pd.Categorical.from_codes(np.concatenate(splits), categories=pd.Index(RANGES)),
-            "channel": pd.Categorical.from_codes(np.concatenate(codes), categories=pd.Index(channels)),
-            "start": np.concatenate(starts),
-        }
-    )
-    index.attrs["data_id"] = data_id
-    return index
+    return WindowIndex(panel.ids, splits, IndexFacts.of(data_id, split, window, evaluation))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Windows:
-    """The windows of one split over the scaled values.
+    """Windows over the values of a panel.
 
     Attributes:
-        values: [channels, rows] scaled values.
-        channel: [windows] number of each window's channel.
-        start: [windows] first row of each window.
-        names: channel names, by number.
+        panel: series that the windows are cut from.
+        segments: start rows of the windows.
+        seq_len: input points of a window (lookback).
+        pred_len: points after them (horizon).
     """
 
-    values: Float32[np.ndarray, "channels rows"]
-    channel: Int[np.ndarray, "windows"]
-    start: Int[np.ndarray, "windows"]
-    names: tuple[str, ...]
+    panel: Panel
+    segments: Segments
     seq_len: int
     pred_len: int
 
     def __len__(self) -> int:
-        return len(self.start)
+        return len(self.segments)
 
-    def gather(self, which: Int[np.ndarray, "batch"]) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs [batch, seq_len] and truths [batch, pred_len] of the chosen windows, in scaled units."""
-        rows = self.start[which, None] + np.arange(self.seq_len + self.pred_len)
-        points = self.values[self.channel[which, None], rows]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Id of each series."""
+        return self.panel.ids
+
+    def channel(self, which: Int[np.ndarray, "batch"]) -> Int[np.ndarray, "batch"]:
+        """Series index of each window."""
+        return self.segments.locate(which)[0]
+
+    def origin(self, which: Int[np.ndarray, "batch"]) -> Int[np.ndarray, "batch"]:
+        """Grid position of the last input row of each window."""
+        series, start = self.segments.locate(which)
+        return self.panel.first[series] + start + self.seq_len - 1
+
+    def origins(self) -> Int[np.ndarray, "origins"]:
+        """Unique grid positions of all origins, sorted."""
+        segments = self.segments
+        firsts = self.panel.first[segments.series] + segments.first
+        # Most series have the same sequence.
+        sequences = {*zip(firsts.tolist(), segments.count.tolist(), segments.step.tolist())}
+        starts = [first + step * np.arange(count) for first, count, step in sequences]
+        return np.unique(np.concatenate(starts)) + self.seq_len - 1
+
+    def gather(
+        self, which: Int[np.ndarray, "batch"]
+    ) -> tuple[Float32[np.ndarray, "batch seq_len"], Float32[np.ndarray, "batch pred_len"]]:
+        """Inputs and targets of the windows with the given numbers, in the units of the panel."""
+        series, start = self.segments.locate(which)
+        rows = (self.panel.offsets[series] + start)[:, None] + np.arange(self.seq_len + self.pred_len)
+        points = self.panel.values[rows]
         return points[:, : self.seq_len], points[:, self.seq_len :]
 
 
-def windows_of(scaled: pd.DataFrame, index: pd.DataFrame, split: str, window: WindowParams) -> Windows:
-    """The windows of one split. Raises ModelError when series and index are not of the same data."""
-    refuse_mixed_data(scaled_series=scaled.attrs.get("data_id"), window_index=index.attrs.get("data_id"))
-    names = [name for name in scaled.columns if name != "date"]
-    chosen = index[index["split"] == split]
-    number = np.array([names.index(name) for name in index["channel"].cat.categories], dtype=np.int16)
-    return Windows(
-        values=np.ascontiguousarray(scaled[names].to_numpy(dtype=np.float32).T),
-        channel=number[chosen["channel"].cat.codes.to_numpy()],
-        start=chosen["start"].to_numpy(dtype=np.int32),
-        names=tuple(names),
-        seq_len=window.seq_len,
-        pred_len=window.pred_len,
-    )
-
-
-def every_window(scaled: pd.DataFrame, rows: tuple[int, int], window: WindowParams, most: int) -> Windows:
-    """Every window inside a row range, whatever `window_step` says, thinned evenly to about `most`."""
-    names = [name for name in scaled.columns if name != "date"]
-    in_all = len(window_starts(rows, 1, window)) * len(names)
-    starts = window_starts(rows, max(1, in_all // most), window)
-    starts = starts[~touches(starts, window.seq_len + window.pred_len, scaled.attrs.get("gaps", []))]
-    return Windows(
-        values=np.ascontiguousarray(scaled[names].to_numpy(dtype=np.float32).T),
-        channel=np.repeat(np.arange(len(names), dtype=np.int16), len(starts)),
-        start=np.tile(starts, len(names)),
-        names=tuple(names),
-        seq_len=window.seq_len,
-        pred_len=window.pred_len,
-    )
-
-
-def refuse_mixed_data(**ids: str | None) -> None:
-    """Raises ModelError when the data ids of the named data sets differ or are absent."""
-    if None in ids.values() or len(set(ids.values())) > 1:
-        listed = ", ".join(f"{name} {str(value)[:12]}" for name, value in ids.items())
-        raise ModelError(
-            f"these were not made from the same data: {listed}",
-            where="data_id of the data sets",
-            do="run the whole pipeline again (kedro run --pipeline data makes all of them anew)",
-        )
+def every_window(panel: Panel, rows: tuple[int, int], window: WindowParams, most: int) -> Windows:
+    """Every window inside a row range, independent of `window_step`, evenly subsampled to about `most` windows."""
+    per_series = max(rows[1] - rows[0] - window.seq_len - window.pred_len + 1, 0)
+    step = max(1, per_series * panel.num_series // most)
+    segments = segments_of(panel, list(range(panel.num_series)), rows, step, window)
+    return Windows(panel, segments, window.seq_len, window.pred_len)

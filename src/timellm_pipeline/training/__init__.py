@@ -1,1 +1,1 @@
-"""The loop, its order, its checkpoints and its end. No Kedro here."""
+"""Training: the loop, the order of windows, checkpoints and results. This package does not import Kedro."""

@@ -1,14 +1,16 @@
-"""Step checkpoints: written beside, flushed, published by one rename, pruned only afterwards, verified when read.
+"""Step checkpoints: written to a temporary folder, flushed, published with one atomic rename, verified on reading.
+
+Older checkpoints are pruned only after publication.
 
     <root>/<training id>/
-        run.json                 what this training is, to tell it from other runs in the root
-        history.csv              the live history, to be watched
+        run.json                 facts of this training, which distinguish it from other runs in the root
+        history.csv              the live history, for viewers
         step-000001000/          trainable.safetensors  state.pt  history.csv  manifest.json (digests of the others)
         intervals.safetensors    half-widths of the best model's prediction intervals
-        finished.json            the training is over: which step is best, why it stopped, and the intervals' digest
+        finished.json            training has finished: best step, stop reason, digest of the intervals
 
-manifest.json and finished.json also hold the digest of themselves. Written by hand because none of the libraries that
-were tried gives exact resume, publication in one step and detection of damage together: see docs/architecture.md.
+manifest.json and finished.json also contain a digest of themselves. We wrote this module because no library that we
+tried combines exact resume, atomic publication and detection of damage: see docs/architecture.md.
 """
 
 import json
@@ -34,25 +36,25 @@ from timellm_pipeline.files import (
     write_atomic,
 )
 from timellm_pipeline.series.identity import digest_of_file, sealed, unsealed
-from timellm_pipeline.training.finished import FINISHED
+from timellm_pipeline.training.result import FINISHED
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, STATE, HISTORY, MANIFEST = "trainable.safetensors", "state.pt", "history.csv", "manifest.json"
 STEP = re.compile(r"step-\d{9}")
 LEFTOVER = re.compile(r"\.(partial-\d{9}|gone-step-\d{9})-\d+")
 GONE = re.compile(r"\.gone-[0-9a-f]{64}-\d+")
-LEAST_KEPT = 2  # with one, a checkpoint damaged while it was written would be the only one
-SPARE = 1.05  # space asked for beyond the expected bytes
+LEAST_KEPT = 2  # with one, a checkpoint damaged during writing would be the only one
+SPARE = 1.05  # required free space, as a multiple of the expected bytes
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A published checkpoint whose files matched their digests when it was found."""
+    """A published checkpoint whose files matched their digests when it was read."""
 
     folder: Path
     step: int
@@ -61,17 +63,17 @@ class Checkpoint:
     def weights(self) -> "dict[str, Tensor]":
         """The trainable weights, on the CPU.
 
-        Read at once: weights mapped from the file would end the process when somebody truncates the file, and keep
-        Windows from deleting it. Raises ModelError for weights that are not finite numbers.
+        The file is read into memory: memory-mapped weights would crash the process when the file is truncated, and
+        would block its deletion on Windows. Raises ModelError for weights that are not finite.
         """
         from timellm_pipeline.model.weights import read_finite
 
         return read_finite((self.folder / WEIGHTS).read_bytes(), self.folder / WEIGHTS)
 
     def state(self) -> dict[str, Any]:
-        """Optimizer, scaler, random states and the run's counters. Nothing is unpickled.
+        """Optimizer, gradient scaler, random states and run counters. Nothing is unpickled.
 
-        Raises CheckpointError for a file that holds anything else.
+        Raises CheckpointError for a file with any other content.
         """
         import torch
 
@@ -79,8 +81,8 @@ class Checkpoint:
             state: dict[str, Any] = torch.load(self.folder / STATE, weights_only=True, map_location="cpu")
         except (OSError, MemoryError):
             raise
-        except Exception as error:  # what pickle, zip and torch's own checks raise; torch's message advises to unpickle
-            raise _unusable(self.folder, f"{STATE} does not hold plain tensors and numbers") from error
+        except Exception as error:  # errors of pickle, zip and torch; torch's message advises unpickling
+            raise _unusable(self.folder, f"{STATE} contains other values than tensors and numbers") from error
         return state
 
     def history(self) -> str:
@@ -97,14 +99,14 @@ class RunFolder:
 
     @property
     def live_history(self) -> Path:
-        """The history file that grows while training runs."""
+        """Path of the history file that grows during training."""
         return self.folder / HISTORY
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep a second process out. The system drops the lock when its holder dies, however it dies.
+        """Lock this training. The system releases it when the process ends, even if it is killed.
 
-        Raises CheckpointError when another process is in here.
+        Raises CheckpointError when another process has the lock.
         """
         busy = CheckpointError(
             "another process is already running this training",
@@ -115,22 +117,22 @@ class RunFolder:
             yield
 
     def open(self, facts: Mapping[str, Any]) -> None:
-        """Make the folder and write down what this training is. Raises CheckpointError, or StorageError for links."""
+        """Create the folder and write run.json. Raises CheckpointError, or StorageError for links."""
         for path in (self.folder, self.live_history):
             if is_link(path):
                 raise link_refused(path)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.folder / "run.json", _json(facts))  # each time: a resume needs a writable root too
+            write_atomic(self.folder / "run.json", _json(facts))  # on every start: a resume needs a writable root too
         except OSError as error:
             raise CheckpointError(
                 f"checkpoints cannot be written: {error.strerror or error}",
                 where=str(self.folder),
-                do="give a folder that can be written: --params checkpoint_root=PATH",
+                do="set a writable folder: --params checkpoint_root=PATH",
             ) from error
 
     def refuse_too_little_room(self, checkpoint_bytes: int, count: int) -> None:
-        """Raises CheckpointError when the drive has less room than `count` checkpoints need."""
+        """Raise CheckpointError when the drive has less free space than `count` checkpoints need."""
         present = len(self._published())
         needed = int(checkpoint_bytes * max(count - present, 1) * SPARE)
         free = shutil.disk_usage(self.folder).free
@@ -152,15 +154,15 @@ class RunFolder:
         keep: int,
         best_step: int | None,
     ) -> Path:
-        """Publish step-<step>; afterwards remove older ones beyond `keep`, never the best one.
+        """Publish step-<step>, then delete checkpoints beyond the newest `keep`, never the best one. Returns its path.
 
-        Raises CheckpointError when it cannot be written, with what was needed; older checkpoints stay complete.
+        Raises CheckpointError with the required space when it cannot be written; older checkpoints remain complete.
         """
         import torch
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        final, partial = self._place(step), self.folder / f".partial-{step:09d}-{os.getpid()}"
+        final, partial = self._checkpoint_path(step), self.folder / f".partial-{step:09d}-{os.getpid()}"
         remove_folder(partial)
         try:
             partial.mkdir()
@@ -177,7 +179,7 @@ class RunFolder:
                 sync_file(path)
             sync_folder(partial)
             publish_folder(partial, final, MANIFEST)
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors report a full disk so
+        except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of them
             needed = 3 * sum(weight.numel() * weight.element_size() for weight in weights.values())
             remove_folder(partial)
             raise CheckpointError(
@@ -189,60 +191,62 @@ class RunFolder:
         return final
 
     def newest(self) -> Checkpoint | None:
-        """The newest complete checkpoint; damaged ones are named in the log and skipped."""
+        """The newest complete checkpoint, or None. Damaged ones are logged and skipped."""
         for path in self._published():
             try:
                 return self.read(path)
             except CheckpointError as error:
-                log.warning("checkpoint %s is skipped: %s; trying the one before", path.name, error.what)
+                log.warning("checkpoint %s is skipped: %s; trying the previous one", path.name, error.what)
         return None
 
     def at(self, step: int) -> Checkpoint:
-        """The checkpoint of one step. Raises CheckpointError when it is absent or damaged."""
-        return self.read(self._place(step))
+        """The checkpoint of one step. Raises CheckpointError when it is missing or damaged."""
+        return self.read(self._checkpoint_path(step))
 
     def read(self, path: Path) -> Checkpoint:
-        """A checkpoint folder, every file compared with its digest. Raises CheckpointError saying what is wrong."""
+        """The checkpoint in a folder, with every file compared with its digest. Raises CheckpointError for damage."""
         try:
             manifest = unsealed(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
-            found, step, digests = manifest["format"], int(manifest["step"]), dict(manifest["sha256"])
+            version, step, digests = manifest["format"], int(manifest["step"]), dict(manifest["sha256"])
             content = dict(manifest["content"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise _unusable(path, f"its {MANIFEST} cannot be used ({error or type(error).__name__})") from error
-        if found != FORMAT:
-            raise _unusable(path, f"it has format {found}; this version reads {FORMAT}")
+        if version != FORMAT:
+            raise _unusable(path, f"it has format {version}; this version reads {FORMAT}")
         for name in (WEIGHTS, STATE, HISTORY):
             try:
                 unchanged = digest_of_file(path / name) == digests.get(name)
             except OSError as error:
                 raise _unusable(path, f"{name} cannot be read ({error.strerror})") from error
             if not unchanged:
-                raise _unusable(path, f"{name} is not what was written")
+                raise _unusable(path, f"{name} does not match its digest")
         return Checkpoint(path, step, content)
 
     def unfinish(self) -> None:
-        """Take the checkpoints away, and at last the finished marker, to train from the start again.
+        """Delete the checkpoints, then the finished marker, so that training starts from step 0.
 
-        Raises CheckpointError when one cannot be deleted: a new run would resume from it.
+        Raises CheckpointError when one cannot be deleted, because a new run would resume from it.
         """
-        left = [path.name for path in self._published() if not remove_folder(path)]
-        if left:
+        remaining = [path.name for path in self._published() if not remove_folder(path)]
+        if remaining:
             raise CheckpointError(
-                f"{', '.join(left)} of the finished run cannot be deleted",
+                f"{', '.join(remaining)} of the finished run cannot be deleted",
                 where=str(self.folder),
-                do="close what reads it, or delete the folder by hand, and run the same command again",
+                do="close the program that reads it, or delete the folder manually, then run the same command again",
             )
         (self.folder / FINISHED).unlink(missing_ok=True)
 
-    def _place(self, step: int) -> Path:
+    def _checkpoint_path(self, step: int) -> Path:
         return self.folder / f"step-{step:09d}"
 
     def _published(self) -> list[Path]:
         return sorted((path for path in self.folder.iterdir() if STEP.fullmatch(path.name)), reverse=True)
 
     def _prune(self, step: int, keep: int, best_step: int | None) -> None:
-        protected = self._place(best_step) if best_step is not None else None
-        damaged = [path for path in self._published() if path > self._place(step)]  # skipped, to be made again
+        protected = self._checkpoint_path(best_step) if best_step is not None else None
+        damaged = [
+            path for path in self._published() if path > self._checkpoint_path(step)
+        ]  # skipped by `newest`, will be written again
         for path in damaged:
             remove_folder(path)
         for old in self._published()[max(keep, LEAST_KEPT) :]:
@@ -254,7 +258,7 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class CheckpointStore:
-    """The handle behind the catalog entry `step_checkpoints`: all runs under one root."""
+    """The handle of the catalog entry `step_checkpoints`: all runs under one root."""
 
     root: Path
 
@@ -263,13 +267,13 @@ class CheckpointStore:
         return RunFolder(self.root / training_id, training_id)
 
     def sweep(self) -> None:
-        """Delete what is left of folders whose deletion was interrupted."""
+        """Delete leftovers of folders whose deletion was interrupted."""
         for path in list(self.root.iterdir()) if self.root.is_dir() else []:
             if GONE.fullmatch(path.name):
                 remove_folder(path)
 
     def newest_other(self, training_id: str) -> tuple[str, dict[str, Any]] | None:
-        """Training id and facts of the newest other run, to tell what differs from it."""
+        """Training id and facts of the newest other run, or None."""
         others = [path for path in self.root.glob("*/run.json") if path.parent.name != training_id]
         for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
             try:

@@ -1,4 +1,4 @@
-"""The history of a run: one row every `log_steps` steps and at each validation, as CSV that grows while it runs."""
+"""Training history: one row every `log_steps` steps and at each validation, as CSV that grows during training."""
 
 import io
 import logging
@@ -13,11 +13,12 @@ from timellm_pipeline.files import write_in_place
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """One row; `loss` is the mean training loss (MSE, scaled) since the row before.
+    """One row of the history.
 
     Attributes:
-        seconds_per_step: mean since the row before, validation not counted.
-        peak_memory_mib: largest memory so far: of the GPU, or of the process.
+        loss: mean training loss (MSE in scaled units) since the previous row.
+        seconds_per_step: mean since the previous row, without validation.
+        peak_memory_mib: largest memory so far, of the GPU or of the process.
         skipped_updates: updates skipped so far because fp16 overflowed.
     """
 
@@ -38,49 +39,49 @@ HEADER = ",".join(field.name for field in fields(HistoryRow)) + "\n"
 
 
 class History:
-    """The rows so far, in memory and in a live file that people may watch."""
+    """The rows so far, in memory and in a live file for viewers."""
 
     def __init__(self, live: Path, text: str = "") -> None:
         self.live, self.text = live, text or HEADER
         write_in_place(self.live, self.text.encode())
-        self._since, self._steps = time.perf_counter(), 0
+        self._start, self._num_steps = time.perf_counter(), 0
 
     def count_step(self) -> None:
-        """One more step since the last row."""
-        self._steps += 1
+        """Count one step since the last row."""
+        self._num_steps += 1
 
     def seconds_per_step(self) -> float:
         """Mean seconds of the steps since the last row."""
-        return (time.perf_counter() - self._since) / max(self._steps, 1)
+        return (time.perf_counter() - self._start) / max(self._num_steps, 1)
 
     def append(self, row: HistoryRow) -> None:
         """Add a row to the text and to the live file."""
         values = [getattr(row, field.name) for field in fields(HistoryRow)]
         line = ",".join("" if value is None else repr(value) for value in values) + "\n"
         self.text += line
-        try:  # the complete text, so that a row that could not be written is not missing later
+        try:  # write the complete text, so that a row after a failed write is not missing later
             write_in_place(self.live, self.text.encode())
-        except OSError as error:  # a viewer holds it, or the drive hiccups: checkpoints have their own copy
+        except OSError as error:  # a viewer locks it, or the drive fails briefly: checkpoints have their own copy
             log.warning("%s cannot be written now (%s); checkpoints keep the history", self.live, error)
         self.start_clock()
 
     def start_clock(self) -> None:
-        """Begin to measure the next row's steps now."""
-        self._since, self._steps = time.perf_counter(), 0
+        """Start to measure the steps of the next row."""
+        self._start, self._num_steps = time.perf_counter(), 0
 
 
 def read_history(text: str) -> pd.DataFrame:
-    """The rows as a frame."""
+    """The rows of a history CSV as a frame."""
     return pd.read_csv(io.StringIO(text))
 
 
 def without_times(history: pd.DataFrame) -> pd.DataFrame:
-    """The columns that come out equal whenever the same training is run."""
+    """The columns that are equal in every run of the same training: all but times and memory."""
     return history.drop(columns=list(TIME_COLUMNS))
 
 
 def peak_memory_mib() -> float:
-    """Largest memory so far in MiB: of the GPU where there is one, else of this process."""
+    """Largest memory so far in MiB: of the GPU if there is one, otherwise of this process; NaN on Windows."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,8 +1,8 @@
-"""The two names of a training: what it is, and what exactly computes it.
+"""The two ids of a training: the training id, and the content id, which adds what computes it.
 
-The training id is over the data, the parameters that decide the result, the backbone and the checkpoint format; it
-names the checkpoint folder. The content id adds the source that computes, library versions and the kind of device:
-with an equal content id a model comes out byte-equal.
+The training id is a digest of the data, the parameters that determine the result, the backbone and the checkpoint
+format; it names the checkpoint folder. The content id adds the source that computes, library versions and the kind of
+device: models with equal content ids are byte-equal.
 """
 
 import platform
@@ -11,63 +11,63 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 import timellm_pipeline
 from timellm_pipeline.model.compute import Compute
-from timellm_pipeline.parameters import (
-    BackboneParams,
-    EvaluationParams,
-    ModelParams,
-    PromptParams,
-    TrainingParams,
-    WindowParams,
-)
-from timellm_pipeline.series.identity import digest_of, digest_of_frame
+from timellm_pipeline.parameters import BackboneParams, Parameters
+from timellm_pipeline.series.identity import digest_of, digest_of_arrays
+from timellm_pipeline.series.prepare import WindowData
 from timellm_pipeline.training.checkpoint import FORMAT
 
-# Speed, safety and display: they change when things are written or how fast, never what comes out.
+# Speed, safety and display: they change when files are written or how fast, never the result.
 NOT_DECISIVE = {"save_steps", "keep_checkpoints", "num_workers", "log_steps", "precision", "resume", "force"}
-COMPUTING_ROOMS = ("parameters", "series", "model", "evaluation", "training")
+COMPUTING_PACKAGES = ("parameters", "series", "model", "evaluation", "training")
+# Source in these packages that no number of a model depends on.
+NOT_COMPUTING = {
+    "series/clock.py",
+    "series/formats.py",
+    "model/future.py",
+    "model/memory.py",
+    "evaluation/backtest.py",
+    "evaluation/comparison.py",
+    "evaluation/coverage.py",
+    "evaluation/prototypes.py",
+    "evaluation/report.py",
+    "evaluation/significance.py",
+    "training/progress.py",
+    "training/signals.py",
+    "training/watching.py",
+}
+TRAINED_ON = ("train", "validation")
+SEGMENT = ("series", "first", "count", "step")
 
 
 def training_facts(
-    *,
-    scaled_series: pd.DataFrame,
-    window_index: pd.DataFrame,
-    description: str,
-    window: WindowParams,
-    prompt: PromptParams,
-    model: ModelParams,
-    backbone: BackboneParams,
-    training: TrainingParams,
-    evaluation: EvaluationParams,
-    backbone_identity: Mapping[str, Any],
-    compute: Compute,
+    data: WindowData, parameters: Parameters, description: str, backbone_identity: Mapping[str, Any], compute: Compute
 ) -> dict[str, Any]:
-    """Everything that decides the result, as plain values; its digest is the training id."""
-    trained_on = window_index[window_index["split"] != "test"]  # how it is tested does not change a model
+    """Everything that determines the result, as plain values; its digest is the training id."""
+    segments = [getattr(data.index.splits[split], name) for split in TRAINED_ON for name in SEGMENT]
     return {
         "format": FORMAT,
-        "data": {
-            "scaled_series": digest_of_frame(scaled_series),
-            "window_index": digest_of_frame(trained_on),
-        },
-        "window": window.model_dump(),
+        # Test windows are excluded: how a model is tested does not change it.
+        "data": {"scaled_series": data.scaled.digest(), "window_index": digest_of_arrays(*segments)},
+        "window": parameters.window.model_dump(),
         "prompt": {
-            **prompt.model_dump(include={"significant_digits", "lags", "layout", "statistics"}),
+            **parameters.prompt.model_dump(include={"significant_digits", "lags", "layout", "statistics"}),
             "description": description,
         },
-        "model": model.model_dump(),
-        "backbone": {"identity": dict(backbone_identity), "dtype": str(compute.backbone_dtype(backbone))},
-        "training": {**training.model_dump(exclude=NOT_DECISIVE), "precision": compute.precision},
-        # In float32 the evaluation batch moves validation in the last digits, and so may choose another step.
-        "evaluation": evaluation.model_dump(include={"batch_size", "validation_step"}),
+        "model": parameters.model.model_dump(),
+        "backbone": {
+            "identity": dict(backbone_identity),
+            "dtype": str(compute.backbone_dtype(parameters.backbone)),
+        },
+        "training": {**parameters.training.model_dump(exclude=NOT_DECISIVE), "precision": compute.precision},
+        # In float32 the evaluation batch size changes the last digits of the validation MSE: another step may win.
+        "evaluation": parameters.evaluation.model_dump(include={"batch_size", "validation_step"}),
     }
 
 
 def content_facts(training_id: str, backbone: BackboneParams, compute: Compute) -> dict[str, Any]:
-    """The training id and what computes it; its digest is the content id."""
+    """The training id, and the source, versions and device that compute; its digest is the content id."""
     return {
         "training_id": training_id,
         "source": source_digest(),
@@ -80,35 +80,61 @@ def content_facts(training_id: str, backbone: BackboneParams, compute: Compute) 
 
 
 def source_digest() -> str:
-    """sha256 over the package source that computes, newlines normalised, so that Windows and Linux agree."""
+    """sha256 of the source that computes numbers, with normalized newlines, so that it is equal on Windows and Linux.
+
+    Files that only plot, report or check are excluded: a change there must not prevent an exact resume.
+    """
     root = Path(timellm_pipeline.__file__).parent
-    files = sorted(path for room in COMPUTING_ROOMS for path in (root / room).rglob("*.py"))
+    files = sorted(
+        path
+        for package in COMPUTING_PACKAGES
+        for path in (root / package).rglob("*.py")
+        if f"{package}/{path.name}" not in NOT_COMPUTING
+    )
     return digest_of(
         {path.relative_to(root).as_posix(): path.read_bytes().replace(b"\r\n", b"\n").decode("utf-8") for path in files}
     )
 
 
 def device_kind(compute: Compute) -> str:
-    """The kind of device whose arithmetic it is: a GPU's name, or the processor's architecture and thread count."""
+    """The device that computes: the GPU's name, or the processor's model, instruction set and number of threads.
+
+    Two processors with the same instruction set may still round differently: their libraries select other kernels.
+    """
     import torch
 
     if compute.device.type == "cuda":
         return torch.cuda.get_device_name(compute.device)
-    return f"cpu {platform.machine()} {torch.get_num_threads()} threads {torch.backends.cpu.get_cpu_capability()}"
+    return f"cpu {processor_model()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
 
 
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> list[str]:
-    """Where two nested sets of facts differ, as `group.name: theirs -> ours`."""
+def processor_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Vendor, family, model and stepping of the processor if Linux reports them, otherwise the platform's name.
+
+    The marketing name is not enough: virtual machines report one name for different processors.
+    """
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").split("\n\n", maxsplit=1)[0].splitlines()
+    except OSError:  # not Linux
+        lines = []
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    named = [facts[key] for key in ("vendor_id", "model name") if facts.get(key)]
+    numbers = [f"{key} {facts[key]}" for key in ("cpu family", "model", "stepping") if facts.get(key)]
+    return " ".join([*named, *numbers]) or platform.processor() or platform.machine()
+
+
+def differences(current: Mapping[str, Any], previous: Mapping[str, Any], path: str = "") -> list[str]:
+    """Differences between two nested sets of facts, as `group.name: previous -> current`."""
     found = []
-    for key in sorted({*ours, *theirs}, key=str):
-        name, one, other = f"{path}{key}", ours.get(key), theirs.get(key)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += differences(one, other, f"{name}.")
-        elif one != other:
-            found.append(f"{name}: {_short(other)} -> {_short(one)}")
+    for key in sorted({*current, *previous}, key=str):
+        name, new, old = f"{path}{key}", current.get(key), previous.get(key)
+        if isinstance(new, Mapping) and isinstance(old, Mapping):
+            found += differences(new, old, f"{name}.")
+        elif new != old:
+            found.append(f"{name}: {_shorten(old)} -> {_shorten(new)}")
     return found
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:16]}…"

@@ -1,8 +1,8 @@
-"""The training loop: update by update, validating, remembering, saving and stopping in between.
+"""The training loop: after each update it validates, records history, saves a checkpoint and stops, when due.
 
-What happens after an update is ordered so that a checkpoint always tells what has been done: validate, then the
-history's row, then the checkpoint. A process killed anywhere goes on from the newest whole checkpoint and repeats
-the same numbers.
+The order is fixed so that a checkpoint always records what has been done: validation, then the history row, then the
+checkpoint. A process that was killed at any point resumes from the newest complete checkpoint and repeats the same
+numbers.
 """
 
 import logging
@@ -14,14 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from timellm_pipeline.errors import CheckpointError, TrainingError
 from timellm_pipeline.evaluation.forecasting import score_model
 from timellm_pipeline.model.batches import Batch, BatchMaker, load_batches
-from timellm_pipeline.model.compute import Compute
-from timellm_pipeline.model.sizes import count_parameters
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import EvaluationParams, TrainingParams
 from timellm_pipeline.series.plan import RunPlan
@@ -37,12 +33,12 @@ from timellm_pipeline.training.updates import Group, Updates
 
 log = logging.getLogger(__name__)
 
-SKIPPED_IN_A_ROW = 20  # fp16 updates that overflow one after the other before the run counts as broken
+SKIPPED_IN_A_ROW = 20  # consecutive fp16 updates that overflow before training fails
 
 
 @dataclass
 class RunState:
-    """Where a run stands, in plain numbers; a checkpoint holds it whole."""
+    """Position and counters of a run, as plain numbers; a checkpoint stores all of them."""
 
     step: int = 0
     best_step: int | None = None
@@ -57,10 +53,10 @@ class RunState:
 
 
 class TrainingLoop:
-    """Trains a model from where its newest checkpoint stands to its end.
+    """Trains a model to the end, from the start or from a checkpoint.
 
     Args:
-        content: what computes (`content_facts`), written into each checkpoint.
+        content: the source, versions and device that compute (`content_facts`), written into each checkpoint.
     """
 
     def __init__(
@@ -71,57 +67,56 @@ class TrainingLoop:
         plan: RunPlan,
         training: TrainingParams,
         evaluation: EvaluationParams,
-        compute: Compute,
         run: RunFolder,
         content: Mapping[str, Any],
     ) -> None:
         self.model, self.train_windows, self.validation_windows = model, train, validation
         self.plan, self.training, self.evaluation = plan, training, evaluation
-        self.compute, self.run_folder, self.content = compute, run, content
+        compute = self.compute = model.compute
+        self.run_folder, self.content = run, content
         self.state = RunState()
-        AcceleratorState._reset_state()  # one process may train twice, in two precisions
-        self.accelerator = Accelerator(cpu=compute.device.type == "cpu", mixed_precision=compute.precision)
-        weights = list(model.trainables().values())
-        # A fused Adam skips an fp16 overflow inside its kernel, where accelerate cannot see and count it.
+        # fp16 gradients would underflow: the loss is scaled up, and an update that overflows is skipped.
+        self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.precision == "fp16")
+        # A fused Adam skips an fp16 overflow inside its kernel, where it cannot be counted.
         fused = compute.device.type == "cuda" and compute.precision != "fp16"
-        self.optimizer = self.accelerator.prepare(torch.optim.Adam(weights, lr=training.learning_rate, fused=fused))
+        self.optimizer = torch.optim.Adam(self._weights(), lr=training.learning_rate, fused=fused)
         self.updates = Updates(plan.steps_per_epoch, training.accumulate, plan.max_steps)
         self.schedule = Schedule(training, self.updates.made_after(plan.max_steps), plan.updates_per_epoch)
         self.history: History | None = None
 
     def restore(self, checkpoint: Checkpoint, differences: list[str]) -> None:
-        """Put weights, optimizer, counters and random states back to where the checkpoint was written."""
+        """Restore weights, optimizer, counters, history and random states from a checkpoint."""
         saved = checkpoint.state()
-        self.model.load_trainables(checkpoint.weights())
+        self.model.network.load_trainables(checkpoint.weights())
         self.optimizer.load_state_dict(saved["optimizer"])
-        if self.accelerator.scaler is not None and saved["scaler"]:
-            self.accelerator.scaler.load_state_dict(saved["scaler"])
+        if self.scaler.is_enabled() and saved["scaler"]:
+            self.scaler.load_state_dict(saved["scaler"])
         self.state = RunState(**saved["run"])
-        differences = [*differences, *self._lost_best(checkpoint)]
+        differences = [*differences, *self._forget_lost_best(checkpoint)]
         self.state.resumed.append({"step": checkpoint.step, "byte_equal": not differences, "differences": differences})
         self.history = History(self.run_folder.live_history, checkpoint.history())
         restore_random_states(saved["random"])
 
-    def _lost_best(self, checkpoint: Checkpoint) -> list[str]:
-        """Found now, a damaged best checkpoint costs one model to choose from; found at the end, it costs the run."""
-        best = self.state.best_step
-        if best is None or best == checkpoint.step:
+    def _forget_lost_best(self, checkpoint: Checkpoint) -> list[str]:
+        """Forget a damaged best checkpoint: now this costs one candidate model, at the end it would cost the run."""
+        best_step = self.state.best_step
+        if best_step is None or best_step == checkpoint.step:
             return []
         try:
-            self.run_folder.at(best)
+            self.run_folder.at(best_step)
         except CheckpointError as error:
-            log.warning("the best checkpoint, of step %s, is lost (%s); a later one will be chosen", best, error.what)
+            log.warning("the best checkpoint, step %s, is lost (%s); a later one is selected", best_step, error.what)
             self.state.best_step, self.state.best_mse = None, math.inf
             self.state.bad_validations, self.state.validated_at = 0, 0
-            return [f"best checkpoint: step {best} -> lost"]
+            return [f"best checkpoint: step {best_step} -> lost"]
         return []
 
     def run(self) -> tuple[str, int]:
-        """Train to the end. Returns why it stopped and how many steps this process ran.
+        """Train to the end. Returns the stop reason and the number of steps that this process ran.
 
         Raises:
             TrainingStopped: after SIGTERM, SIGHUP or Ctrl-C, with a checkpoint written.
-            TrainingError: for a loss or gradient that is no finite number.
+            TrainingError: for a loss or gradient that is not finite.
             CheckpointError: when a checkpoint cannot be written.
         """
         first_step = self.state.step
@@ -143,11 +138,7 @@ class TrainingLoop:
 
     def _loader(self) -> "torch.utils.data.DataLoader[Batch]":
         order = batch_order(
-            len(self.train_windows),
-            self.training.batch_size,
-            self.training.seed,
-            self.state.step,
-            self.plan.max_steps,
+            len(self.train_windows), self.training.batch_size, self.training.seed, self.state.step, self.plan.max_steps
         )
         return load_batches(
             BatchMaker(self.train_windows, self.model.writer),
@@ -157,36 +148,38 @@ class TrainingLoop:
         )
 
     def _update(self, group: Group, batches: Iterator[Batch], progress: Progress) -> None:
-        """One optimizer step over the group's batches."""
+        """Make one update from the batches of a group."""
         assert self.history is not None
         self.optimizer.param_groups[0]["lr"] = self.schedule.rate(self.updates.made_after(group.last) - 1)
-        seen: list[np.ndarray] = []
+        window_numbers: list[np.ndarray] = []
         for _ in range(group.first, group.last):
             batch = next(batches).to(self.compute.device)
             with self.compute.autocast():
                 forecast = self.model(batch.x, batch.prompts)
             loss = F.mse_loss(forecast, batch.y)
-            self.accelerator.backward(loss / (group.last - group.first))
-            seen.append(batch.which)
+            self.scaler.scale(loss / (group.last - group.first)).backward()
+            window_numbers.append(batch.which)
             value = loss.item()
             self.state.step += 1
             if math.isfinite(value):
                 self.state.loss_sum += value
                 self.state.loss_count += 1
-            elif self.accelerator.scaler is None:
-                raise self._not_finite("loss", seen)
+            elif not self.scaler.is_enabled():
+                raise self._not_finite_error("loss", window_numbers)
             self.history.count_step()
             progress.advance(value)
-        if self.accelerator.scaler is None:
+        if not self.scaler.is_enabled():
             norms = torch._foreach_norm([weight.grad for weight in self._weights() if weight.grad is not None])
             if not torch.isfinite(torch.stack(norms)).all():
-                raise self._not_finite("gradient", seen)
-        self.optimizer.step()
+                raise self._not_finite_error("gradient", window_numbers)
+        scale = self.scaler.get_scale()  # a skipped update lowers it
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self._count_skipped(seen)
+        self._count_skipped(self.scaler.get_scale() < scale, window_numbers)
 
     def _after_update(self, group: Group, signals: StopSignals, progress: Progress) -> None:
-        """Validate, write the history's row, save, and stop if asked to: in this order, each only when due."""
+        """Validate, write the history row, save, and stop on a signal: in this order, each only when due."""
         state, history = self.state, self.history
         assert history is not None
         validation_mse, is_best = None, False
@@ -213,24 +206,19 @@ class TrainingLoop:
         if group.reaches(self.training.save_steps) or is_best or stops or signals.received is not None:
             self._save()
         if signals.received is not None:
-            raise self._stopped(signals.received)
+            raise self._stop_exception(signals.received)
 
     def _validate(self, signals: StopSignals) -> tuple[float, bool]:
-        """Score the validation windows, and decide whether this is the best model so far."""
+        """Score the validation windows. Returns the MSE, and whether the model is the best so far."""
         assert self.history is not None
 
-        def stop_at_once() -> None:
+        def stop_on_signal() -> None:
             if signals.received is not None:
-                self._save()  # validated_at still says that this validation is to be done again
-                raise self._stopped(signals.received)
+                self._save()  # validated_at is unchanged, so that this validation is repeated
+                raise self._stop_exception(signals.received)
 
         sums = score_model(
-            self.model,
-            self.validation_windows,
-            self.evaluation.batch_size,
-            self.compute,
-            "validation",
-            between=stop_at_once,
+            self.model, self.validation_windows, self.evaluation.batch_size, "validation", between=stop_on_signal
         )
         self.model.train()
         self.history.start_clock()
@@ -244,18 +232,17 @@ class TrainingLoop:
         return mse, is_best
 
     def _save(self) -> None:
-        """Publish a checkpoint of this very moment."""
+        """Publish a checkpoint of the current state."""
         assert self.history is not None
-        scaler = self.accelerator.scaler
         self.run_folder.save(
             self.state.step,
-            self.model.trainables(),
+            self.model.network.trainables(),
             {
                 "optimizer": self.optimizer.state_dict(),
-                "scaler": scaler.state_dict() if scaler is not None else {},
+                "scaler": self.scaler.state_dict(),
                 "run": asdict(self.state),
                 "random": random_states(),
-                "parameters": count_parameters(self.model),
+                "parameters": self.model.network.count_parameters(),
             },
             self.history.text,
             content=self.content,
@@ -264,7 +251,7 @@ class TrainingLoop:
         )
 
     def _stop_reason(self) -> str | None:
-        """Why training is over at this step, or None."""
+        """Why training ends at this step, or None."""
         if self.state.bad_validations >= self.training.patience:
             return "early_stopping"
         if self.state.step < self.plan.max_steps or self.state.validated_at != self.state.step:
@@ -276,32 +263,33 @@ class TrainingLoop:
         return (group.reaches(self.plan.validate_steps) or at_end) and self.state.validated_at != group.last
 
     def _weights(self) -> list[torch.nn.Parameter]:
-        return list(self.model.trainables().values())
+        return list(self.model.network.trainables().values())
 
-    def _count_skipped(self, seen: list[np.ndarray]) -> None:
+    def _count_skipped(self, skipped: bool, window_numbers: list[np.ndarray]) -> None:
+        """Count an update that the gradient scaler skipped. Raises TrainingError after too many in a row."""
         state = self.state
-        if not self.accelerator.optimizer_step_was_skipped:
+        if not skipped:
             state.skipped_in_a_row = 0
             return
         state.skipped_updates += 1
         state.skipped_in_a_row += 1
         if state.skipped_in_a_row >= SKIPPED_IN_A_ROW:
-            raise self._not_finite(f"gradient of {SKIPPED_IN_A_ROW} updates in a row under fp16", seen)
+            raise self._not_finite_error(f"gradient of {SKIPPED_IN_A_ROW} updates in a row under fp16", window_numbers)
 
-    def _not_finite(self, what: str, seen: list[np.ndarray]) -> TrainingError:
-        windows = np.concatenate(seen)
+    def _not_finite_error(self, what: str, window_numbers: list[np.ndarray]) -> TrainingError:
+        windows = np.concatenate(window_numbers)
         listed = ", ".join(map(str, windows[:16])) + (" …" if len(windows) > 16 else "")
         newest = self.run_folder.newest()
         kept = "no checkpoint was written yet" if newest is None else f"the checkpoint of step {newest.step:,} is kept"
         return TrainingError(
             f"the {what} is not a finite number at step {self.state.step:,}",
-            where=f"training windows {listed} (row numbers of window_index's train part)",
+            where=f"training windows {listed} (numbers in the train part of window_index)",
             do=f"lower training.learning_rate, or set training.precision=no; {kept}",
         )
 
-    def _stopped(self, number: int) -> TrainingStopped:
+    def _stop_exception(self, number: int) -> TrainingStopped:
         return TrainingStopped(
             number,
-            f"stopped at step {self.state.step:,} as asked; saved in {self.run_folder.folder}; "
+            f"stopped at step {self.state.step:,} by a signal; checkpoint saved in {self.run_folder.folder}; "
             "the same command resumes from there",
         )

@@ -1,80 +1,55 @@
-"""What a training is, known before anything heavy is loaded: its ids, its description, its compute."""
+"""Describe a training before anything large is loaded: its ids, its description and its compute settings."""
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 import timellm_pipeline
+from timellm_pipeline.errors import ModelError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.compute import Compute, resolve_compute
 from timellm_pipeline.model.prompt import describe_scaled
 from timellm_pipeline.model.quantized import refuse_quantization
-from timellm_pipeline.model.saved import WEIGHTS, ModelConfig, SavedModel
+from timellm_pipeline.model.saved import WEIGHTS, ModelConfig, SavedModel, TrainedOn
 from timellm_pipeline.parameters import Parameters
-from timellm_pipeline.series.borders import split_borders
-from timellm_pipeline.series.identity import data_identity, digest_of
-from timellm_pipeline.series.plan import RunPlan, plan_run
-from timellm_pipeline.series.scaling import Scaler, fit_scaler, scale_series
-from timellm_pipeline.series.validation import validate_series
-from timellm_pipeline.series.windows import build_window_index, refuse_mixed_data, used_channels
+from timellm_pipeline.series.identity import digest_of
+from timellm_pipeline.series.plan import plan_run
+from timellm_pipeline.series.prepare import TrainingData
+from timellm_pipeline.series.windows import IndexFacts
 from timellm_pipeline.training.checkpoint import CheckpointStore, RunFolder
-from timellm_pipeline.training.identity import content_facts, training_facts
+from timellm_pipeline.training.identity import content_facts, differences, training_facts
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class TrainingInputs:
-    """The data of one training, all of one data id."""
-
-    scaled_series: pd.DataFrame
-    scaler: Scaler
-    window_index: pd.DataFrame
-    plan: RunPlan
-
-    @classmethod
-    def of(cls, raw: pd.DataFrame, parameters: Parameters) -> "TrainingInputs":
-        """What the data pipeline makes of a table, without Kedro. Raises UserError for a table that cannot be used."""
-        window, evaluation = parameters.window, parameters.evaluation
-        series = validate_series(raw, parameters.data, window)
-        channels = used_channels([name for name in series.columns if name != "date"], window)
-        borders = split_borders(len(series), parameters.split, window, frequency=series.attrs["frequency"])
-        data_id = data_identity(series, borders, window, evaluation)
-        scaler = fit_scaler(series, channels, borders, data_id)
-        index = build_window_index(channels, borders, window, evaluation, data_id, series.attrs.get("gaps"))
-        counts = {name: int((index["split"] == name).sum()) for name in ("train", "validation", "test")}
-        plan = plan_run(counts, len(channels), borders, window, parameters.training, evaluation, data_id)
-        return cls(scale_series(series, scaler), scaler, index, plan)
-
-    @property
-    def seen_until(self) -> str:
-        """Time stamp of the newest row that trains or chooses the model."""
-        used = self.window_index.loc[self.window_index["split"] != "test", "start"].max()
-        row = int(used) + self.plan.seq_len + self.plan.pred_len - 1
-        return str(self.scaled_series["date"].iloc[row])
+ONLY_SHOWN = {"num_workers", "save_steps", "checkpoints_per_epoch"}  # in the run plan, but training does not read them
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training as it stands before its first step.
+    """One training before its first step.
 
     Attributes:
-        facts: everything that decides the result; their digest is the training id.
-        content: what computes; its digest is the content id.
+        facts: everything that determines the result; their digest is the training id.
+        content: the training id, and the code, versions and device that compute; its digest is the content id.
         run: the folder of its checkpoints.
     """
 
-    inputs: TrainingInputs
+    data: TrainingData
     parameters: Parameters
+    source: BackboneSource
     compute: Compute
     description: str
     backbone_identity: dict[str, Any]
     facts: dict[str, Any]
     content: dict[str, Any]
     run: RunFolder
+
+    @property
+    def backbone_files(self) -> dict[str, str] | None:
+        """Digests of the backbone's files, or None when they are not available."""
+        return self.source.file_digests(self.parameters.backbone)
 
     @property
     def training_id(self) -> str:
@@ -85,12 +60,17 @@ class Training:
         self, *, content_id: str, counts: Mapping[str, int], best_step: int, validation_mse: float | None
     ) -> ModelConfig:
         """The config of a model made from one of this training's checkpoints."""
-        parameters = self.parameters
+        parameters, origin = self.parameters, self.data.scaled.source
         return ModelConfig(
             package_version=timellm_pipeline.__version__,
             training_id=self.training_id,
             content_id=content_id,
-            data=parameters.data,
+            trained_on=TrainedOn(
+                # Not resolved: the file may move behind a link.
+                path=os.path.abspath(origin.path) if origin.sha256 else None,  # noqa: PTH100
+                sha256=origin.sha256,
+                data=parameters.data,
+            ),
             split=parameters.split,
             window=parameters.window,
             prompt=parameters.prompt,
@@ -99,10 +79,11 @@ class Training:
             evaluation=parameters.evaluation,
             precision=self.compute.precision,
             backbone_identity=self.backbone_identity,
+            backbone_files=self.backbone_files,
             description=self.description,
-            channels=self.inputs.scaler.channels,
-            frequency=self.inputs.scaled_series.attrs["frequency"],
-            seen_until=self.inputs.seen_until,
+            channels=self.data.scaler.channels,
+            frequency=self.data.scaled.frequency,
+            seen_until=str(self.data.seen_until),
             parameters=dict(counts),
             best_step=best_step,
             validation_mse=validation_mse,
@@ -110,42 +91,51 @@ class Training:
 
 
 def prepare_training(
-    inputs: TrainingInputs,
+    data: TrainingData,
     parameters: Parameters,
     source: BackboneSource,
     store: CheckpointStore,
     start: SavedModel | None = None,
 ) -> Training:
-    """Check that the inputs belong together, and find out what this training is.
+    """The training that data, parameters and backbone define, with its ids.
 
-    Raises UserError for mixed data, a precision the device lacks, or a backbone that cannot be identified.
+    Args:
+        start: a model that provides the initial weights; None for new weights.
+
+    Raises UserError if the data sets were made with other parameters, for a precision that the device does not support,
+    or a backbone that cannot be identified.
     """
-    refuse_mixed_data(
-        scaled_series=inputs.scaled_series.attrs.get("data_id"),
-        scaler=inputs.scaler.data_id,
-        window_index=inputs.window_index.attrs.get("data_id"),
-        run_plan=inputs.plan.data_id,
-    )
+    _refuse_other_parameters(data, parameters)
     compute = resolve_compute(parameters.training.precision)
     refuse_quantization(parameters.backbone, compute)
     identity = source.identity(parameters.backbone)
-    description = describe_scaled(parameters.prompt, inputs.scaled_series, inputs.scaler)
-    facts = training_facts(
-        scaled_series=inputs.scaled_series,
-        window_index=inputs.window_index,
-        description=description,
-        window=parameters.window,
-        prompt=parameters.prompt,
-        model=parameters.model,
-        backbone=parameters.backbone,
-        training=parameters.training,
-        evaluation=parameters.evaluation,
-        backbone_identity=identity,
-        compute=compute,
-    )
+    description = describe_scaled(parameters.prompt, data.scaled, data.scaler)
+    facts = training_facts(data, parameters, description, identity, compute)
     if start is not None:
         facts["start"] = start.sha256[WEIGHTS]
     training_id = digest_of(facts)
     content = content_facts(training_id, parameters.backbone, compute)
     log.info("training id %s · content id %s", training_id[:16], digest_of(content)[:16])
-    return Training(inputs, parameters, compute, description, identity, facts, content, run=store.run(training_id))
+    return Training(data, parameters, source, compute, description, identity, facts, content, store.run(training_id))
+
+
+def _refuse_other_parameters(data: TrainingData, parameters: Parameters) -> None:
+    """Raise ModelError if window index or run plan were made with other parameters, as in a run of a few nodes."""
+    split, window, training, evaluation = (
+        parameters.split,
+        parameters.window,
+        parameters.training,
+        parameters.evaluation,
+    )
+    facts, plan = data.index.facts, data.plan
+    wanted = IndexFacts.of(facts.data_id, split, window, evaluation)
+    found = differences(wanted.model_dump(), facts.model_dump())
+    if not found:
+        expected = plan_run(data.index, plan.num_rows, plan.train_rows, window, training, evaluation)
+        found = differences(expected.model_dump(exclude=ONLY_SHOWN), plan.model_dump(exclude=ONLY_SHOWN))
+    if found:
+        raise ModelError(
+            f"the data sets were made with other parameters than this run: {'; '.join(found)}",
+            where="window_index, run_plan",
+            do="run the whole pipeline, or make the data sets again: kedro run --pipeline data",
+        )

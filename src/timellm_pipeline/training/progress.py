@@ -1,4 +1,4 @@
-"""Progress for people: a bar with s/it, loss and time left on a terminal, one log line per `log_steps` elsewhere."""
+"""Training progress: a bar with s/it, loss and time left on a terminal, otherwise one log line per `log_steps`."""
 
 import logging
 import sys
@@ -8,11 +8,13 @@ from types import TracebackType
 import torch
 from tqdm.auto import tqdm
 
+from timellm_pipeline.durations import format_duration
+
 log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Shows how far training is; `step` counts from 1 to `max_steps`."""
+    """Reports the progress of training. Steps count from 1 to `max_steps`."""
 
     def __init__(self, first_step: int, max_steps: int, steps_per_epoch: int) -> None:
         self.max_steps, self.steps_per_epoch = max_steps, steps_per_epoch
@@ -35,21 +37,21 @@ class Progress:
             self.bar.close()
 
     def advance(self, loss: float) -> None:
-        """One more step, with its loss."""
-        facts = {"loss": f"{loss:.4f}"}
+        """Advance the bar by one step, with its loss."""
+        postfix = {"loss": f"{loss:.4f}"}
         if self.on_terminal and torch.cuda.is_available():
-            facts["gpu"] = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}GiB"
+            postfix["gpu"] = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}GiB"
         try:
-            self.bar.set_postfix(facts, refresh=False)
+            self.bar.set_postfix(postfix, refresh=False)
             self.bar.update()
-        except OSError:  # the terminal was closed; training has a signal to obey, and a checkpoint to write
+        except OSError:  # the terminal was closed; training still has to handle the signal and save
             self.bar.disable = True
 
     def report(self, step: int, loss: float, validation_mse: float | None, seconds_per_step: float) -> None:
-        """A line for the log. On a terminal the bar says the same, so only validations are logged there."""
+        """Log one line. On a terminal the bar shows the same values, so only validations are logged."""
         if self.on_terminal and validation_mse is None:
             return
-        left = (self.max_steps - step) * seconds_per_step
+        seconds_left = (self.max_steps - step) * seconds_per_step
         validation = "" if validation_mse is None else f" · validation MSE {validation_mse:.4f}"
         log.info(
             "step %s/%s · epoch %s · loss %.4f%s · %.3g s/it · %s left",
@@ -59,11 +61,5 @@ class Progress:
             loss,
             validation,
             seconds_per_step,
-            _clock(left),
+            format_duration(seconds_left),
         )
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,4 +1,4 @@
-"""Turn a checkpoint into a model without training, so that a long run can be looked at on its way."""
+"""Convert a checkpoint into a model without training, so that a long run can be evaluated before it ends."""
 
 from pathlib import Path
 
@@ -8,39 +8,39 @@ from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.model.saved import TrainedModel
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.training.checkpoint import Checkpoint
-from timellm_pipeline.training.finished import read_finished, read_intervals
 from timellm_pipeline.training.history import read_history
 from timellm_pipeline.training.preparation import Training
+from timellm_pipeline.training.result import read_finished, read_intervals
 
 
 def publish_checkpoint(training: Training, which: str) -> tuple[TrainedModel, pd.DataFrame]:
-    """The model of a checkpoint of this training, and the history up to there.
+    """The model of a checkpoint of this training, and the history up to its step.
 
     Args:
         which: `newest`, `best`, or the path of one of this training's checkpoint folders.
 
-    Raises CheckpointError when there is none, when it is damaged, or when it is another training's.
+    Raises CheckpointError when there is no checkpoint, it is damaged, or it belongs to another training.
     """
-    checkpoint = _choose(training, which)
+    checkpoint = _find_checkpoint(training, which)
     state = checkpoint.state()
-    run, best = state["run"], state["run"]["best_step"] == checkpoint.step
+    run, is_best = state["run"], state["run"]["best_step"] == checkpoint.step
     config = training.model_config(
         content_id=digest_of(checkpoint.content),
         counts=state["parameters"],
         best_step=checkpoint.step,
-        validation_mse=run["best_mse"] if best else None,
+        validation_mse=run["best_mse"] if is_best else None,
     )
     finished = read_finished(training.run.folder)
     intervals = None
     if finished is not None and finished.best_step == checkpoint.step:
-        num_channels, pred_len = len(training.inputs.scaler.channels), training.parameters.window.pred_len
+        num_channels, pred_len = len(training.data.scaler.channels), training.parameters.window.pred_len
         intervals = read_intervals(training.run.folder, finished, num_channels, pred_len)
-    return TrainedModel(config, checkpoint.weights(), training.inputs.scaler, intervals), read_history(
+    return TrainedModel(config, checkpoint.weights(), training.data.scaler, intervals), read_history(
         checkpoint.history()
     )
 
 
-def _choose(training: Training, which: str) -> Checkpoint:
+def _find_checkpoint(training: Training, which: str) -> Checkpoint:
     run = training.run
     if which not in ("newest", "best"):
         path = Path(which)
@@ -48,7 +48,7 @@ def _choose(training: Training, which: str) -> Checkpoint:
             raise CheckpointError(
                 "this is not a checkpoint of the training that the parameters and the data describe",
                 where=f"{path} (expected inside {run.folder})",
-                do="give the same --env and --params as for that training",
+                do="use the same --env and --params as for that training",
             )
         return run.read(path)
     newest = run.newest() if run.folder.is_dir() else None
@@ -56,15 +56,15 @@ def _choose(training: Training, which: str) -> Checkpoint:
         raise CheckpointError(
             "this training has no checkpoint yet",
             where=str(run.folder),
-            do="give the same --env and --params as for the training, or wait for its first save_steps",
+            do="use the same --env and --params as for the training, or wait for its first checkpoint (save_steps)",
         )
     if which == "newest":
         return newest
-    best = newest.state()["run"]["best_step"]
-    if best is None:
+    best_step = newest.state()["run"]["best_step"]
+    if best_step is None:
         raise CheckpointError(
-            "no validation has been made yet, so no checkpoint is the best one",
+            "there has been no validation yet, so there is no best checkpoint",
             where=str(run.folder),
             do="publish checkpoint=newest, or wait for the first validation",
         )
-    return run.at(best)
+    return run.at(best_step)

@@ -1,4 +1,4 @@
-"""Every random state that training draws from, as a value that a checkpoint can hold without pickling code."""
+"""States of all random generators that training uses, as values that a checkpoint stores without pickling code."""
 
 import random
 from typing import Any
@@ -8,14 +8,14 @@ import torch
 
 
 def seed_everything(seed: int) -> None:
-    """Start python's, numpy's and torch's generators anew."""
+    """Seed the generators of Python, NumPy and PyTorch."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 def random_states() -> dict[str, Any]:
-    """The states of all generators; numpy's keys as a tensor, which `torch.load(weights_only=True)` accepts."""
+    """The states of all generators. NumPy's keys are a tensor, which `torch.load(weights_only=True)` accepts."""
     kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
@@ -26,7 +26,7 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: dict[str, Any]) -> None:
-    """Put all generators back to where `random_states` found them."""
+    """Set all generators to the states that `random_states` returned."""
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, position, has_gauss, cached = states["numpy"]

@@ -1,4 +1,4 @@
-"""Stop when asked to: SIGTERM, SIGHUP and Ctrl-C are noted, and the loop saves at its next update before it exits."""
+"""Stop on SIGTERM, SIGHUP and Ctrl-C: the signal is recorded, and the loop saves after the current update and exits."""
 
 import signal
 import threading
@@ -9,10 +9,10 @@ STOPPING = [number for name in ("SIGTERM", "SIGINT", "SIGHUP") if (number := get
 
 
 class TrainingStopped(BaseException):
-    """Training was asked to stop and has saved. Not an Exception: nothing should treat it as a failure.
+    """A signal stopped training, and a checkpoint was saved. Not an Exception, so that it is not handled as a failure.
 
     Attributes:
-        status: by custom, 128 plus the signal's number: 143 for SIGTERM, 129 for SIGHUP (a closed terminal), 130 for
+        status: by convention, 128 plus the signal number: 143 for SIGTERM, 129 for SIGHUP (a closed terminal), 130 for
             Ctrl-C.
     """
 
@@ -22,29 +22,29 @@ class TrainingStopped(BaseException):
 
 
 class StopSignals:
-    """While the `with` block runs, `received` holds the number of the signal that came. A second Ctrl-C exits at once.
+    """Within the `with` block, `received` is the number of the signal received, or None. A second Ctrl-C exits at once.
 
-    Only the main thread may install handlers; elsewhere signals are left as they are.
+    Only the main thread may install handlers; in other threads the handlers are not changed.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._before: dict[int, Any] = {}
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
             for number in STOPPING:
-                if signal.getsignal(number) != signal.SIG_IGN:  # `nohup` has SIGHUP ignored, and means it
-                    self._before[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) != signal.SIG_IGN:  # `nohup` ignores SIGHUP on purpose
+                    self._previous[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.received == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = number

@@ -1,4 +1,4 @@
-"""A look at a training on its way, from its store alone: also while another process, or another machine, trains."""
+"""Status of a training, read only from its checkpoint folder: another process or another machine may be training."""
 
 import html
 import json
@@ -10,23 +10,23 @@ from typing import Any
 
 import pandas as pd
 
+from timellm_pipeline.durations import format_duration
 from timellm_pipeline.errors import CheckpointError, StorageError, escape
-from timellm_pipeline.evaluation.plots import plot_history
 from timellm_pipeline.files import write_atomic
-from timellm_pipeline.series.plan import in_words
+from timellm_pipeline.plots.training import plot_history
 from timellm_pipeline.training.checkpoint import STEP
 from timellm_pipeline.training.history import HEADER, read_history
 
-RECENT = 20  # rows whose median is the speed
+RECENT = 20  # newest rows whose median is the speed
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a run's folder says now.
+class RunStatus:
+    """The status of a run, read from its folder.
 
     Attributes:
         history: the rows so far.
-        max_steps: steps of the whole run at most, or None for a run that was begun before it was written down.
+        max_steps: maximum steps of the run, or None for a run of a version that did not record it.
         age: seconds since the history was written.
         checkpoints: steps that have a checkpoint.
         finished: facts of the finished run, or None.
@@ -41,18 +41,18 @@ class Look:
 
     @property
     def step(self) -> int:
-        """The newest step that the history knows."""
+        """The newest step in the history, 0 without rows."""
         return 0 if self.history.empty else int(self.history["step"].iloc[-1])
 
     @property
     def seconds_per_step(self) -> float:
-        """Median of the newest rows."""
+        """Seconds per step: median of the newest rows."""
         return float(self.history["seconds_per_step"].tail(RECENT).median())
 
     def line(self) -> str:
-        """The same in one line: where it is, how fast, how long it will take, what is kept."""
+        """The status as one line: position, errors, speed, time left, newest checkpoint."""
         if self.history.empty:
-            return f"no step yet · started {in_words(self.age)} ago · {escape(self.folder)}"
+            return f"no step yet · started {format_duration(self.age)} ago · {escape(self.folder)}"
         total = "" if self.max_steps is None else f"/{self.max_steps:,}"
         facts = [f"step {self.step:,}{total}", f"epoch {self.history['epoch'].iloc[-1]}"]
         facts.append(f"loss {self.history['loss'].iloc[-1]:.4f}")
@@ -65,13 +65,13 @@ class Look:
             facts.append(f"finished: {escape(self.finished.get('stop_reason'))[:40]}")
         else:
             if self.max_steps is not None:
-                facts.append(f"{in_words((self.max_steps - self.step) * self.seconds_per_step)} left")
-            facts.append(f"newest row {in_words(self.age)} ago")
+                facts.append(f"{format_duration((self.max_steps - self.step) * self.seconds_per_step)} left")
+            facts.append(f"newest row {format_duration(self.age)} ago")
         facts.append(f"newest checkpoint {self.checkpoints[-1]:,}" if self.checkpoints else "no checkpoint yet")
         return " · ".join(facts)
 
     def figure(self) -> Any:
-        """Loss and validation so far, each checkpoint a tick below, with the line as its title."""
+        """A plotly figure of loss and validation so far, with a tick for each checkpoint and `line()` as title."""
         figure = plot_history(self.history)
         facts = html.escape(self.line()).split(" · ")
         figure.update_layout(title_text=f"{' · '.join(facts[:3])}<br><sup>{' · '.join(facts[3:])}</sup>")
@@ -90,47 +90,50 @@ class Look:
         return figure
 
 
-def look_at(root: Path, training_id: str | None = None) -> Look:
-    """The run of that training id (its first digits will do), or the one that was begun or wrote last.
+def read_status(root: Path, training_id: str | None = None) -> RunStatus:
+    """The status of the run with that training id (its first digits are enough), or of the most recently active run.
 
-    Raises CheckpointError when there is none.
+    Raises CheckpointError when there is no such run.
     """
-    begins = [path for path in _folders(root) if path.name.startswith(training_id or "") and path.name[:1] != "."]
-    runs = {folder: _newest(folder) for folder in begins if (folder / "run.json").exists()}
+    matches = [path for path in _folders(root) if path.name.startswith(training_id or "") and path.name[:1] != "."]
+    runs = {folder: _last_activity(folder) for folder in matches if (folder / "run.json").exists()}
     if not runs:
         raise CheckpointError(
             f"there is no training {training_id or ''}".rstrip() + " in this folder",
             where=str(root),
-            do="give the folder that `kedro run` names when training begins: --root PATH",
+            do="use the folder that `kedro run` logs when training starts: --root PATH",
         )
     folder = max(runs, key=lambda folder: runs[folder])
-    max_steps = (_read(folder / "run.json") or {}).get("max_steps")
-    return Look(
+    max_steps = (_read_json(folder / "run.json") or {}).get("max_steps")
+    return RunStatus(
         folder=folder,
-        history=_history(folder / "history.csv"),
+        history=_read_live_history(folder / "history.csv"),
         max_steps=max_steps if isinstance(max_steps, int) else None,
         age=max(time.time() - runs[folder], 0),
         checkpoints=sorted(
             int(path.name.removeprefix("step-")) for path in _folders(folder) if STEP.fullmatch(path.name)
         ),
-        finished=_read(folder / "finished.json"),
+        finished=_read_json(folder / "finished.json"),
     )
 
 
-def write_page(look: Look, path: Path, refresh: int) -> None:
-    """The figure as a page that works without a network and loads itself again every `refresh` seconds."""
-    again = "" if look.finished is not None else f'<meta http-equiv="refresh" content="{refresh}">'
+def write_page(status: RunStatus, path: Path, refresh: int) -> None:
+    """Write the figure as an HTML page that works offline and reloads every `refresh` seconds until training ends.
+
+    Raises StorageError when `path` is a folder.
+    """
+    refresh_tag = "" if status.finished is not None else f'<meta http-equiv="refresh" content="{refresh}">'
     now = datetime.now().strftime("%H:%M:%S")
-    body = look.figure().to_html(include_plotlyjs=True, full_html=False)
-    head = f'<!doctype html><meta charset="utf-8">{again}<title>step {look.step:,}</title>'
+    body = status.figure().to_html(include_plotlyjs=True, full_html=False)
+    head = f'<!doctype html><meta charset="utf-8">{refresh_tag}<title>step {status.step:,}</title>'
     if path.is_dir():
-        raise StorageError("the page is a folder", where=str(path), do="give the name of a file: --page watch.html")
+        raise StorageError("the page is a folder", where=str(path), do="use the name of a file: --page watch.html")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, f"{head}{body}<p>{now} · {html.escape(escape(look.folder))}".encode())
+    write_atomic(path, f"{head}{body}<p>{now} · {html.escape(escape(status.folder))}".encode())
 
 
-def _newest(folder: Path) -> float:
-    """When the run was begun, gone on with, or last wrote a row."""
+def _last_activity(folder: Path) -> float:
+    """Time stamp at which the run was started, resumed, or last wrote a row."""
     return max(path.stat().st_mtime for path in (folder / "run.json", folder / "history.csv") if path.exists())
 
 
@@ -141,8 +144,8 @@ def _folders(root: Path) -> list[Path]:
         return []
 
 
-def _history(path: Path) -> pd.DataFrame:
-    """The history without a line that is being written. Raises CheckpointError for another program's file."""
+def _read_live_history(path: Path) -> pd.DataFrame:
+    """The history without a row that is being written. Raises CheckpointError for a file that is no history."""
     content = path.read_bytes() if path.exists() else b""
     try:
         text = content.decode("utf-8")
@@ -152,12 +155,12 @@ def _history(path: Path) -> pd.DataFrame:
         raise CheckpointError(
             f"this is not the history of a training: {str(error).splitlines()[0]}",
             where=str(path),
-            do="give the folder that training names when it starts: --root PATH",
+            do="use the folder that training logs when it starts: --root PATH",
         ) from error
     return numbers
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

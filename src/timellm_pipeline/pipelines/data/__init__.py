@@ -1,5 +1,5 @@
 """Raw CSV to window index and run plan."""
 
-from timellm_pipeline.pipelines.data.pipeline import create_pipeline
+from timellm_pipeline.pipelines.data.pipeline import create_model_pipeline, create_pipeline
 
-__all__ = ["create_pipeline"]
+__all__ = ["create_model_pipeline", "create_pipeline"]

@@ -1,86 +1,43 @@
-"""Nodes from the raw CSV to the run plan; numpy and pandas only, so they start in a second."""
+"""Nodes of the data pipeline that do more than call a function of `series/prepare.py`."""
 
 import logging
-from typing import Any
 
-import pandas as pd
-
-from timellm_pipeline.parameters import (
-    DataParams,
-    EvaluationParams,
-    SplitParams,
-    TrainingParams,
-    WindowParams,
-)
-from timellm_pipeline.series.borders import RANGES, Borders, split_borders
-from timellm_pipeline.series.identity import data_identity
-from timellm_pipeline.series.plan import plan_run, plan_table
-from timellm_pipeline.series.reading import RawFile, read_table
-from timellm_pipeline.series.scaling import Scaler, fit_scaler, scale_series
-from timellm_pipeline.series.validation import validate_series
-from timellm_pipeline.series.windows import build_window_index, used_channels
+from timellm_pipeline.model.saved import SavedModel
+from timellm_pipeline.parameters import DataParams, EvaluationParams, TrainingParams, WindowParams
+from timellm_pipeline.pipelines.explain.explanations import plan_table
+from timellm_pipeline.series import prepare
+from timellm_pipeline.series.borders import SplitBorders
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.plan import RunPlan
+from timellm_pipeline.series.reading import RawFile
+from timellm_pipeline.series.validation import Wanted
+from timellm_pipeline.series.windows import WindowIndex
 
 log = logging.getLogger(__name__)
 
 
-def validate(raw_series: RawFile, data: DataParams, window: WindowParams) -> pd.DataFrame:
-    """The checked series."""
-    return validate_series(read_table(raw_series, data), data, window)
+def validate_for_model(raw_series: RawFile, timellm_model: SavedModel, data: DataParams) -> Panel:
+    """The series that a model is scored on: its own channels, or all of another data set."""
+    config = timellm_model.config
+    return read_for_model(raw_series, timellm_model, data, Wanted.for_scoring(config.channels, config.window.target))
 
 
-def split(
-    series: pd.DataFrame, split: SplitParams, window: WindowParams, evaluation: EvaluationParams
-) -> dict[str, Any]:
-    """Row ranges, the channels in use, and the data id that everything made from them carries."""
-    borders = split_borders(len(series), split, window, series.attrs["file"], series.attrs["frequency"])
-    channels = used_channels([name for name in series.columns if name != "date"], window)
-    data_id = data_identity(series, borders, window, evaluation)
-    return {"data_id": data_id, "channels": channels, "borders": borders.model_dump(mode="json")}
-
-
-def fit(series: pd.DataFrame, split_borders: dict[str, Any]) -> dict[str, Any]:
-    """The scaler of the training rows."""
-    borders = Borders.model_validate(split_borders["borders"])
-    return fit_scaler(series, split_borders["channels"], borders, split_borders["data_id"]).model_dump(mode="json")
-
-
-def scale(series: pd.DataFrame, scaler: dict[str, Any]) -> pd.DataFrame:
-    """The series in scaled units."""
-    return scale_series(series, Scaler.model_validate(scaler))
-
-
-def index(
-    scaled_series: pd.DataFrame,
-    split_borders: dict[str, Any],
-    window: WindowParams,
-    evaluation: EvaluationParams,
-) -> pd.DataFrame:
-    """Every window of training, validation and test."""
-    channels = [name for name in scaled_series.columns if name != "date"]
-    borders = Borders.model_validate(split_borders["borders"])
-    gaps = scaled_series.attrs.get("gaps")
-    return build_window_index(channels, borders, window, evaluation, split_borders["data_id"], gaps)
+def read_for_model(raw_series: RawFile, timellm_model: SavedModel, data: DataParams, wanted: Wanted) -> Panel:
+    """Series of a file for a trained model. UseTrainingFileHook sets `data` to the settings of training."""
+    log.info("model version %s, series from %s", timellm_model.folder.parent.name, raw_series.path)
+    return prepare.read_series(raw_series, data, wanted)
 
 
 def plan(
-    window_index: pd.DataFrame,
-    split_borders: dict[str, Any],
+    window_index: WindowIndex,
+    split_borders: SplitBorders,
     window: WindowParams,
     training: TrainingParams,
     evaluation: EvaluationParams,
-) -> dict[str, Any]:
-    """Every count of the run, as JSON and as a table in the log."""
-    windows = {name: int((window_index["split"] == name).sum()) for name in RANGES}
-    made = plan_run(
-        windows,
-        len(split_borders["channels"]),
-        Borders.model_validate(split_borders["borders"]),
-        window,
-        training,
-        evaluation,
-        split_borders["data_id"],
-    )
-    log.info("The run plan:\n%s", plan_table(made))
+) -> RunPlan:
+    """The run plan: every count of the run. Also logged as a table."""
+    run_plan = prepare.plan(window_index, split_borders, window, training, evaluation)
+    log.info("The run plan:\n%s", plan_table(run_plan))
     if window.skipped_points:
         log.warning(
             "window.stride %s exceeds window.patch_len %s: %s of every %s points are in no patch",
@@ -89,4 +46,4 @@ def plan(
             window.skipped_points,
             window.stride,
         )
-    return made.model_dump(mode="json")
+    return run_plan

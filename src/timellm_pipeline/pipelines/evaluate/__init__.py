@@ -1,4 +1,4 @@
-"""A trained model to test metrics and pictures."""
+"""A trained model to test metrics and plots."""
 
 from timellm_pipeline.pipelines.evaluate.pipeline import create_pipeline, create_settings_pipeline
 

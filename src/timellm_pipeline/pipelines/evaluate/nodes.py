@@ -1,73 +1,61 @@
-"""Nodes of the test. torch takes seconds to import, so they import it when they run."""
+"""Nodes of evaluation. They import torch when they run, because the import takes seconds."""
 
 import logging
 from typing import Any
 
 import pandas as pd
 
-from timellm_pipeline.parameters import (
-    BackboneParams,
-    DataParams,
-    EvaluationParams,
-    SplitParams,
-    WindowParams,
-)
+from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.saved import SavedModel
+from timellm_pipeline.parameters import BackboneParams, EvaluationParams, SplitParams, WindowParams
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.prepare import WindowData
+from timellm_pipeline.series.scaling import Scaler
+from timellm_pipeline.series.windows import WindowIndex
 
 log = logging.getLogger(__name__)
 
 
-def settings_of_model(timellm_model: Any) -> tuple[DataParams, SplitParams, WindowParams]:
-    """The groups that the data pipeline needs, as the model was trained with them."""
-    config = timellm_model.config
-    return config.data, config.split, config.window
-
-
-def prototypes(
-    timellm_model: Any,
-    backbone: Any,
-    scaled_series: pd.DataFrame,
-    window_index: pd.DataFrame,
-    backbone_place: BackboneParams,
-) -> tuple[pd.DataFrame, Any]:
-    """The words nearest to the prototypes that the test's patches attend to, as a table and a heat map."""
-    from timellm_pipeline.evaluation.prototypes import plot_prototypes, prototype_lines, read_prototypes
-    from timellm_pipeline.model.compute import resolve_compute
-    from timellm_pipeline.series.windows import windows_of
-
-    model = timellm_model.load(backbone, resolve_compute("no"), backbone_place)
-    test = windows_of(scaled_series, window_index, "test", timellm_model.config.window)
-    table, attention = read_prototypes(model, test, scaled_series["date"])
-    log.info("Prototypes by the attention they get, with the nearest words:\n%s", prototype_lines(table))
-    return table, plot_prototypes(table, attention)
+def settings_of_model(timellm_model: SavedModel) -> tuple[SplitParams, WindowParams]:
+    """The parameter groups that the data pipeline needs, with the values that the model was trained with."""
+    return timellm_model.config.split, timellm_model.config.window
 
 
 def evaluate(
-    timellm_model: Any,
-    backbone: Any,
-    scaled_series: pd.DataFrame,
-    scaler: dict[str, Any],
-    window_index: pd.DataFrame,
+    timellm_model: SavedModel,
+    backbone: BackboneSource,
+    scaled_series: Panel,
+    scaler: Scaler,
+    window_index: WindowIndex,
     evaluation: EvaluationParams,
     backbone_place: BackboneParams,
 ) -> tuple[dict[str, Any], pd.DataFrame, Any, Any, Any]:
-    """Metrics beside the baselines, errors by origin, and pictures: forecasts, error by horizon, error by origin."""
-    from timellm_pipeline.evaluation.plots import plot_forecasts, plot_horizon, plot_origins
-    from timellm_pipeline.evaluation.report import report_table, run_test, words_for
-    from timellm_pipeline.model.compute import compute_as_trained
-    from timellm_pipeline.series.scaling import Scaler
+    """Metrics of the model and the baselines, errors by origin, and plots of forecasts, horizon and origin errors."""
+    from timellm_pipeline.evaluation.report import evaluate_saved, report_table
+    from timellm_pipeline.plots.training import plot_forecasts, plot_horizon, plot_origins
 
-    own_scaler = Scaler.model_validate(scaler)
-    words = words_for(timellm_model, scaled_series, own_scaler)
-    compute = compute_as_trained(timellm_model.config.precision)
-    test = run_test(
-        timellm_model,
-        timellm_model.load(backbone, compute, backbone_place, words),
-        compute,
-        scaled_series,
-        own_scaler,
-        window_index,
-        evaluation,
-    )
+    data = WindowData(scaled_series, scaler, window_index)
+    test = evaluate_saved(timellm_model, backbone, backbone_place, data, evaluation)
     log.info("The test, %s windows:\n%s", f"{test.metrics['num_windows']:,}", report_table(test.metrics))
-    pictures = plot_forecasts(test.examples), plot_horizon(test.metrics)
-    return test.metrics, test.origins, *pictures, plot_origins(test.origins, timellm_model.config.window.pred_len)
+    plots = plot_forecasts(test.examples), plot_horizon(test.metrics)
+    return test.metrics, test.origins, *plots, plot_origins(test.origins, timellm_model.config.window.pred_len)
+
+
+def prototypes(
+    timellm_model: SavedModel,
+    backbone: BackboneSource,
+    scaled_series: Panel,
+    scaler: Scaler,
+    window_index: WindowIndex,
+    backbone_place: BackboneParams,
+) -> tuple[pd.DataFrame, Any]:
+    """The words nearest to the prototypes that patches of the test attend to, as a table and a heat map."""
+    from timellm_pipeline.evaluation.prototypes import prototype_lines, read_prototypes
+    from timellm_pipeline.model.compute import resolve_compute
+    from timellm_pipeline.model.timellm import TimeLLM
+    from timellm_pipeline.plots.prototypes import plot_prototypes
+
+    model = TimeLLM.from_saved(timellm_model, backbone, resolve_compute("no"), backbone_place)
+    table, attention = read_prototypes(model, WindowData(scaled_series, scaler, window_index).windows("test"))
+    log.info("Prototypes by the attention they get, with the nearest words:\n%s", prototype_lines(table))
+    return table, plot_prototypes(table, attention)

@@ -1,4 +1,4 @@
-"""What a training will do, in numbers and pictures, in seconds."""
+"""The run plan to a table and plots that describe a training before it runs. It takes seconds."""
 
 from timellm_pipeline.pipelines.explain.pipeline import create_pipeline
 

@@ -1,37 +1,35 @@
-"""Nodes that explain a training before it runs; no torch, no backbone."""
+"""Nodes that explain a training before it runs. They need no torch and no backbone."""
 
 import logging
 from typing import Any
 
-import pandas as pd
-
-from timellm_pipeline.evaluation import diagrams
 from timellm_pipeline.parameters import ExplainParams, ModelParams, TrainingParams
-from timellm_pipeline.series.borders import Borders
-from timellm_pipeline.series.plan import RunPlan, plan_markdown
+from timellm_pipeline.pipelines.explain.explanations import plan_markdown
+from timellm_pipeline.plots import explain as plots
+from timellm_pipeline.series.borders import SplitBorders
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.plan import RunPlan
 
 log = logging.getLogger(__name__)
 
 
-def tell(run_plan: dict[str, Any], training: TrainingParams, explain: ExplainParams) -> str:
-    """The run plan as a Markdown table: each number, what it means, its parameter, its function."""
-    plan = RunPlan.model_validate(run_plan)
-    return plan_markdown(plan, training.accumulate, explain.seconds_per_step)
+def tabulate(run_plan: RunPlan, training: TrainingParams, explain: ExplainParams) -> str:
+    """The run plan as a Markdown table: each number, its meaning, its parameter, its function."""
+    return plan_markdown(run_plan, training.accumulate, explain.seconds_per_step)
 
 
 def draw(
-    series: pd.DataFrame,
-    split_borders: dict[str, Any],
-    run_plan: dict[str, Any],
+    series: Panel,
+    split_borders: SplitBorders,
+    run_plan: RunPlan,
     model: ModelParams,
     explain: ExplainParams,
 ) -> tuple[Any, Any, Any, Any]:
-    """The borders, one window in its patches, a batch on its way to tokens, and an epoch with its checkpoints."""
-    plan, borders = RunPlan.model_validate(run_plan), Borders.model_validate(split_borders["borders"])
-    channel = split_borders["channels"][-1]
+    """Plots of the split borders, a window with its patches, a batch as tokens, and an epoch with its checkpoints."""
+    borders, channel = split_borders.borders, split_borders.channels[-1]
     return (
-        diagrams.draw_borders(series, borders, channel),
-        diagrams.draw_window(series, borders, plan, channel),
-        diagrams.draw_batch(plan, model),
-        diagrams.draw_epoch(plan, explain.seconds_per_step),
+        plots.draw_borders(series, borders, channel),
+        plots.draw_window(series, borders, run_plan, channel),
+        plots.draw_batch(run_plan, model),
+        plots.draw_epoch(run_plan, explain.seconds_per_step),
     )

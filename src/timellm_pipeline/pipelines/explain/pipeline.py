@@ -1,21 +1,29 @@
-"""series + split_borders + run_plan -> plan_table, four pictures."""
+"""series + split_borders + run_plan -> plan_table, four plots."""
 
 from kedro.pipeline import Node, Pipeline
 
 from timellm_pipeline.pipelines.explain import nodes
+from timellm_pipeline.pipelines.tags import CPU, PLOTS
 
 
 def create_pipeline() -> Pipeline:
-    """What the data pipeline's run plan means."""
-    pictures = ["borders_plot", "window_plot", "batch_plot", "epoch_plot"]
+    """From the run plan to a table and plots that explain it."""
+    plots = ["borders_plot", "window_plot", "batch_plot", "epoch_plot"]
     return Pipeline(
         [
-            Node(nodes.tell, ["run_plan", "params:training", "params:explain"], "plan_table", name="tell"),
+            Node(
+                nodes.tabulate,
+                ["run_plan", "params:training", "params:explain"],
+                "plan_table",
+                name="tabulate",
+                tags=CPU,
+            ),
             Node(
                 nodes.draw,
                 ["series", "split_borders", "run_plan", "params:model", "params:explain"],
-                pictures,
+                plots,
                 name="draw",
+                tags=[CPU, PLOTS],
             ),
         ],
         namespace="explain",

@@ -1,29 +1,45 @@
-"""Nodes of the forecast. torch takes seconds to import, so they import it when they run."""
+"""Nodes of the forecast. They import torch when they run, because the import takes seconds."""
 
 import logging
 from typing import Any
 
 import pandas as pd
 
-from timellm_pipeline.parameters import BackboneParams, ForecastParams
+from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.saved import SavedModel
+from timellm_pipeline.parameters import BackboneParams, DataParams, ForecastParams
+from timellm_pipeline.pipelines.data.nodes import read_for_model
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.reading import RawFile
+from timellm_pipeline.series.validation import Wanted
 
 log = logging.getLogger(__name__)
 
 
-def forecast(
-    timellm_model: Any, backbone: Any, series: pd.DataFrame, forecast: ForecastParams, backbone_place: BackboneParams
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What comes after the last row, as a table twice: for Parquet and for CSV."""
-    from timellm_pipeline.model.compute import compute_as_trained
-    from timellm_pipeline.model.future import check_series, forecast_series
+def validate(raw_series: RawFile, timellm_model: SavedModel, data: DataParams) -> Panel:
+    """The validated channels that the model needs for a forecast."""
+    wanted = Wanted.for_forecast(timellm_model.config.needed_channels)
+    return read_for_model(raw_series, timellm_model, data, wanted)
 
-    check_series(series, timellm_model)  # before the backbone is loaded
-    log.info("forecasting with model version %s, from %s", timellm_model.folder.parent.name, series.attrs["file"])
-    compute = compute_as_trained(timellm_model.config.precision)
-    model = timellm_model.load(backbone, compute, backbone_place)
+
+def forecast(
+    timellm_model: SavedModel,
+    backbone: BackboneSource,
+    series: Panel,
+    forecast: ForecastParams,
+    backbone_place: BackboneParams,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The forecast as a table, returned twice: for Parquet and for CSV."""
+    from timellm_pipeline.model.compute import compute_as_trained
+    from timellm_pipeline.model.future import select_windows
+    from timellm_pipeline.model.timellm import TimeLLM
+
+    select_windows(series, timellm_model, forecast.origins)  # raises errors before the backbone is loaded
     if timellm_model.intervals() is None and forecast.levels:
-        log.warning("the model in %s was not calibrated: no prediction intervals are given", timellm_model.folder)
-    table = forecast_series(model, timellm_model, series, forecast.origins, forecast.levels, forecast.batch_size)
+        log.warning("the model in %s is not calibrated: there are no prediction intervals", timellm_model.folder)
+    compute = compute_as_trained(timellm_model.config.precision)
+    model = TimeLLM.from_saved(timellm_model, backbone, compute, backbone_place)
+    table = model.forecast_panel(series, forecast.origins, forecast.levels, forecast.batch_size)
     newest = table[table["window_end"] == table["window_end"].max()]
     log.info(
         "%s channels, %s to %s, after the last row at %s",
@@ -35,11 +51,12 @@ def forecast(
     return table, table
 
 
-def draw_forecast(forecast: pd.DataFrame, series: pd.DataFrame) -> Any:
-    """A panel a channel: the last window, the forecast with its intervals, and seasonal naive."""
-    from timellm_pipeline.evaluation.future_plot import backtest_table, plot_future
+def draw_forecast(forecast: pd.DataFrame, series: Panel) -> Any:
+    """A plot of each channel: the last window, the forecast with its intervals, and the seasonal naive forecast."""
+    from timellm_pipeline.evaluation.backtest import backtest_table
+    from timellm_pipeline.plots.forecast import plot_future
 
     measured = backtest_table(forecast, series)
     if measured:
-        log.info("The forecasts whose rows have come since:\n%s", measured)
+        log.info("Errors of the forecasts whose true values are in the series:\n%s", measured)
     return plot_future(forecast, series)

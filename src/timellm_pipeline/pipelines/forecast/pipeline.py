@@ -2,18 +2,24 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from timellm_pipeline.pipelines.data.nodes import validate
 from timellm_pipeline.pipelines.forecast import nodes
+from timellm_pipeline.pipelines.tags import CPU, DATA, GPU, PLOTS
 
 
 def create_pipeline() -> Pipeline:
-    """The checked series and what comes after it; settings come from the model (`model_data`, `model_window`)."""
+    """From the raw file and a trained model to the forecast."""
     inputs = ["timellm_model", "backbone", "series", "params:forecast", "params:backbone"]
     return Pipeline(
         [
-            Node(validate, ["raw_series", "model_data", "model_window"], "series", name="validate"),
-            Node(nodes.forecast, inputs, ["forecast", "forecast_csv"], name="forecast"),
-            Node(nodes.draw_forecast, ["forecast", "series"], "future_plot", name="draw_forecast"),
+            Node(
+                nodes.validate,
+                ["raw_series", "timellm_model", "params:data"],
+                "series",
+                name="validate",
+                tags=[DATA, CPU],
+            ),
+            Node(nodes.forecast, inputs, ["forecast", "forecast_csv"], name="forecast", tags=GPU),
+            Node(nodes.draw_forecast, ["forecast", "series"], "future_plot", name="draw_forecast", tags=[CPU, PLOTS]),
         ],
         namespace="forecast",
         prefix_datasets_with_namespace=False,

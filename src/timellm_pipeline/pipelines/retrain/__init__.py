@@ -1,4 +1,4 @@
-"""Newest data to a promotion or a refusal, and the way back."""
+"""Newest data to a promotion or a refusal, and rollback."""
 
 from timellm_pipeline.pipelines.retrain.pipeline import create_pipeline, create_rollback_pipeline
 

@@ -1,55 +1,62 @@
-"""Nodes of retraining. torch takes seconds to import, so they import it when they run."""
+"""Nodes of retraining. They import torch when they run, because the import takes seconds."""
 
 import logging
 from typing import Any
 
 import pandas as pd
 
+from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.parameters import GatesParams, Parameters, RetrainParams
+from timellm_pipeline.retraining.registry import Registry
+from timellm_pipeline.series.borders import SplitBorders
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.plan import RunPlan
+from timellm_pipeline.series.prepare import TrainingData
+from timellm_pipeline.series.scaling import Scaler
+from timellm_pipeline.series.windows import WindowIndex
+from timellm_pipeline.training.checkpoint import CheckpointStore
 
 log = logging.getLogger(__name__)
 
 
 def with_gates(settings: Parameters, retrain: RetrainParams, gates: GatesParams) -> Parameters:
-    """The settings of a training, and those of the decision about it."""
+    """The settings of a training, with those of the retraining and its gates."""
     return settings.model_copy(update={"retrain": retrain, "gates": gates})
 
 
 def retrain(
-    retrain_settings: Any,
-    series: pd.DataFrame,
-    split_borders: dict[str, Any],
-    scaled_series: pd.DataFrame,
-    scaler: dict[str, Any],
-    window_index: pd.DataFrame,
-    run_plan: dict[str, Any],
-    backbone: Any,
-    step_checkpoints: Any,
-    registry: Any,
+    retrain_settings: Parameters,
+    series: Panel,
+    split_borders: SplitBorders,
+    scaled_series: Panel,
+    scaler: Scaler,
+    window_index: WindowIndex,
+    run_plan: RunPlan,
+    backbone: BackboneSource,
+    step_checkpoints: CheckpointStore,
+    registry: Registry,
     run_context: dict[str, Any],
 ) -> dict[str, Any]:
-    """Train a candidate, hold it against gates and champion, and write the decision down."""
-    from timellm_pipeline.pipelines.train.nodes import gather_inputs
+    """Train a candidate, apply the gates, and record the decision. Returns the report."""
+    from timellm_pipeline.retraining.retrain import Retraining
     from timellm_pipeline.retraining.retrain import retrain as run
-    from timellm_pipeline.series.borders import Borders
 
-    report = run(
-        gather_inputs(scaled_series, scaler, window_index, run_plan),
-        series,
-        Borders.model_validate(split_borders["borders"]),
-        retrain_settings,
-        backbone,
-        step_checkpoints,
-        registry,
-        run_context["version"],
-        pd.Timestamp.now("UTC"),
+    inputs = Retraining(
+        data=TrainingData(scaled_series, scaler, window_index, run_plan),
+        series=series,
+        borders=split_borders.borders,
+        parameters=retrain_settings,
+        source=backbone,
+        store=step_checkpoints,
+        registry=registry,
+        version=run_context["version"],
     )
-    return {**report, "run": run_context}
+    return {**run(inputs, pd.Timestamp.now("UTC")), "run": run_context}
 
 
-def rollback(registry: Any) -> dict[str, Any]:
-    """Make the champion before this one champion again."""
+def rollback(registry: Registry) -> dict[str, Any]:
+    """Restore the previous champion. Returns the two versions and all decisions."""
     with registry.alone():
         before, after = registry.rollback()
     log.info("rolled back from version %s to version %s", before, after)
-    return {"from": before, "to": after, "decisions": [one.facts() for one in registry.journal().decisions]}
+    return {"from": before, "to": after, "decisions": [decision.facts() for decision in registry.journal().decisions]}

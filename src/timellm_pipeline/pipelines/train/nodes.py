@@ -1,12 +1,13 @@
-"""Nodes around training. torch takes seconds to import, so they import it when they run."""
+"""Nodes of training. They import torch when they run, because the import takes seconds."""
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.parameters import (
-    GROUP_MODELS,
     BackboneParams,
     DataParams,
     EvaluationParams,
@@ -17,10 +18,14 @@ from timellm_pipeline.parameters import (
     TrainingParams,
     WindowParams,
 )
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.plan import RunPlan
+from timellm_pipeline.series.prepare import TrainingData
 from timellm_pipeline.series.reading import RawFile
-
-if TYPE_CHECKING:
-    from timellm_pipeline.training.preparation import TrainingInputs
+from timellm_pipeline.series.scaling import Scaler
+from timellm_pipeline.series.windows import WindowIndex
+from timellm_pipeline.training.checkpoint import CheckpointStore
+from timellm_pipeline.training.result import RunManifest, TrainingRecord
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +40,7 @@ def gather_settings(
     training: TrainingParams,
     evaluation: EvaluationParams,
 ) -> Parameters:
-    """Every group as one value, for training and its manifest."""
+    """All parameter groups as one value, for training and its manifest."""
     return Parameters(
         data=data,
         split=split,
@@ -49,111 +54,99 @@ def gather_settings(
 
 
 def train(
-    settings: Any,
-    scaled_series: pd.DataFrame,
-    scaler: dict[str, Any],
-    window_index: pd.DataFrame,
-    run_plan: dict[str, Any],
-    backbone: Any,
-    step_checkpoints: Any,
+    settings: Parameters,
+    scaled_series: Panel,
+    scaler: Scaler,
+    window_index: WindowIndex,
+    run_plan: RunPlan,
+    backbone: BackboneSource,
+    step_checkpoints: CheckpointStore,
     run_context: dict[str, Any],
-) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
-    """The model that validation chose, the training history, and the facts for the manifest."""
+) -> tuple[TrainedModel, pd.DataFrame, TrainingRecord]:
+    """The model that validation selected, the training history, and the facts for the run manifest."""
     from timellm_pipeline.training.run import train_model
 
-    inputs = gather_inputs(scaled_series, scaler, window_index, run_plan)
-    result = train_model(inputs, settings, backbone, step_checkpoints, run_context["version"])
-    resolved = settings.model_dump(mode="json", include=set(GROUP_MODELS))
-    return result.model, result.history, {**result.record, "resolved": resolved}
+    data = TrainingData(scaled_series, scaler, window_index, run_plan)
+    result = train_model(data, settings, backbone, step_checkpoints, run_context["version"])
+    return result.model, result.history, result.record
 
 
 def publish(
-    settings: Any,
-    scaled_series: pd.DataFrame,
-    scaler: dict[str, Any],
-    window_index: pd.DataFrame,
-    run_plan: dict[str, Any],
-    backbone: Any,
-    step_checkpoints: Any,
+    settings: Parameters,
+    scaled_series: Panel,
+    scaler: Scaler,
+    window_index: WindowIndex,
+    run_plan: RunPlan,
+    backbone: BackboneSource,
+    step_checkpoints: CheckpointStore,
     checkpoint: str,
-) -> tuple[Any, pd.DataFrame]:
-    """A checkpoint of this very training as a model version, and the history up to it."""
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """The model of a checkpoint of this training, and the history up to its step."""
     from timellm_pipeline.training.preparation import prepare_training
     from timellm_pipeline.training.publish import publish_checkpoint
 
-    inputs = gather_inputs(scaled_series, scaler, window_index, run_plan)
-    return publish_checkpoint(prepare_training(inputs, settings, backbone, step_checkpoints), checkpoint)
+    data = TrainingData(scaled_series, scaler, window_index, run_plan)
+    return publish_checkpoint(prepare_training(data, settings, backbone, step_checkpoints), checkpoint)
 
 
 def import_upstream(
-    settings: Any,
-    scaled_series: pd.DataFrame,
-    scaler: dict[str, Any],
-    window_index: pd.DataFrame,
-    run_plan: dict[str, Any],
-    backbone: Any,
-    step_checkpoints: Any,
+    settings: Parameters,
+    scaled_series: Panel,
+    scaler: Scaler,
+    window_index: WindowIndex,
+    run_plan: RunPlan,
+    backbone: BackboneSource,
+    step_checkpoints: CheckpointStore,
     checkpoint: str,
-) -> Any:
-    """A state dict of the published code as a model version."""
+) -> TrainedModel:
+    """The model of a state dict that the published code saved."""
     from pathlib import Path
 
     from timellm_pipeline.training.imported import import_published
     from timellm_pipeline.training.preparation import prepare_training
 
-    inputs = gather_inputs(scaled_series, scaler, window_index, run_plan)
-    return import_published(prepare_training(inputs, settings, backbone, step_checkpoints), backbone, Path(checkpoint))
+    data = TrainingData(scaled_series, scaler, window_index, run_plan)
+    return import_published(prepare_training(data, settings, backbone, step_checkpoints), Path(checkpoint))
 
 
 def draw_history(training_history: pd.DataFrame) -> Any:
-    """The loss curve."""
-    from timellm_pipeline.evaluation.plots import plot_history
+    """The loss curve as a plotly figure."""
+    from timellm_pipeline.plots.training import plot_history
 
     return plot_history(training_history)
 
 
 def record(
-    training_record: dict[str, Any],
+    training_record: TrainingRecord,
     test_metrics: dict[str, Any],
-    timellm_model: Any,
+    timellm_model: SavedModel,
     training_history: pd.DataFrame,
     raw_series: RawFile,
     run_context: dict[str, Any],
-) -> dict[str, Any]:
-    """The run manifest: what was done, by what, from what, and how good it is.
+) -> RunManifest:
+    """The run manifest: training, input file, environment, outputs and test errors.
 
-    The raw file is read once more: one that changed while the run went on is recorded, and said.
+    The raw file is read again: if it changed during the run, the change is recorded and logged.
     """
     from timellm_pipeline.series.identity import digest_of, digest_of_frame
     from timellm_pipeline.training.history import without_times
 
-    unchanged = raw_series.sha256 == training_record["raw_sha256"]
+    unchanged = raw_series.sha256 == training_record.raw_sha256
     if not unchanged:
-        log.warning("%s changed while this run went on", raw_series.path)
+        log.warning("%s changed during this run", raw_series.path)
     models = test_metrics["models"]
-    return {
-        **training_record,
-        "raw_path": raw_series.path,
-        "raw_unchanged": unchanged,
-        "run": run_context,
-        "outputs": {
+    return RunManifest(
+        **dict(training_record),
+        raw_path=raw_series.path,
+        raw_unchanged=unchanged,
+        run=run_context,
+        outputs={
             **timellm_model.sha256,
             "test_metrics": digest_of(test_metrics),
             "training_history": digest_of_frame(without_times(training_history)),
         },
-        "test": {
+        test={
             "num_windows": test_metrics["num_windows"],
-            **{name: {key: of["scaled"][key] for key in ("mse", "mae")} for name, of in models.items()},
+            **{name: {key: report["scaled"][key] for key in ("mse", "mae")} for name, report in models.items()},
         },
-    }
-
-
-def gather_inputs(
-    scaled_series: pd.DataFrame, scaler: dict[str, Any], window_index: pd.DataFrame, run_plan: dict[str, Any]
-) -> "TrainingInputs":
-    """The data sets of one training as one value."""
-    from timellm_pipeline.series.plan import RunPlan
-    from timellm_pipeline.series.scaling import Scaler
-    from timellm_pipeline.training.preparation import TrainingInputs
-
-    return TrainingInputs(scaled_series, Scaler.model_validate(scaler), window_index, RunPlan.model_validate(run_plan))
+    )

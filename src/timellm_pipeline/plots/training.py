@@ -1,4 +1,4 @@
-"""Pictures of a training and its test, as plotly figures that kedro-viz draws."""
+"""Plotly figures of a training run and its test, shown by kedro-viz."""
 
 import math
 from typing import Any
@@ -8,13 +8,13 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from timellm_pipeline.evaluation.report import Example
-from timellm_pipeline.evaluation.style import COLORS, NAMES, plain, styled
+from timellm_pipeline.plots.style import COLORS, NAMES, plain, styled
 
-MOST_SEEN = 2  # horizons of the input that are drawn before the forecast
+MOST_SEEN = 2  # horizons of the input that are plotted before the forecast
 
 
 def plot_history(history: pd.DataFrame) -> go.Figure:
-    """Training loss and validation error by step, the best validation marked."""
+    """Figure of training loss and validation error by step, with the best validation marked."""
     figure = go.Figure()
     figure.add_scatter(
         x=history["step"].tolist(), y=history["loss"].tolist(), name="training loss", line_color="#8d96a3"
@@ -24,20 +24,20 @@ def plot_history(history: pd.DataFrame) -> go.Figure:
     figure.add_scatter(x=steps, y=errors, name="validation MSE", mode="lines+markers", line_color=COLORS["timellm"])
     if errors and min(errors) > 0:
         best = errors.index(min(errors))
-        # An annotation on a logarithmic axis is placed by the logarithm.
-        where = {"x": steps[best], "y": math.log10(errors[best]), "ax": 0, "ay": -36, "xanchor": "right"}
-        figure.add_annotation(text=f"best {errors[best]:.4f}", **where)
-    figure.update_yaxes(type="log")  # the first steps would flatten everything after them
+        # Coordinates of annotations on a logarithmic axis are logarithms.
+        position = {"x": steps[best], "y": math.log10(errors[best]), "ax": 0, "ay": -36, "xanchor": "right"}
+        figure.add_annotation(text=f"best {errors[best]:.4f}", **position)
+    figure.update_yaxes(type="log")  # the large first losses would flatten the rest of the curve
     return styled(figure, "Training", "step (one batch)", "MSE (scaled units, log scale)")
 
 
 def plot_forecasts(examples: list[Example]) -> go.Figure:
-    """A few windows of the target: what was seen, what came, what was forecast, in original units."""
+    """Figure of a few windows of the target: input, true values and forecasts, in original units."""
     figure = make_subplots(rows=len(examples), cols=1, vertical_spacing=0.28 / max(len(examples), 1))
     for row, example in enumerate(examples, start=1):
         shown = MOST_SEEN * len(example.truth)
         lines = [
-            ("seen", example.input_dates.iloc[-shown:], example.seen[-shown:], "solid"),
+            ("seen", example.input_dates[-shown:], example.seen[-shown:], "solid"),
             ("truth", example.horizon_dates, example.truth, "solid"),
             ("seasonal naive", example.horizon_dates, example.forecasts["seasonal naive"], "dot"),
             ("Time-LLM", example.horizon_dates, example.forecasts["Time-LLM"], "solid"),
@@ -59,14 +59,14 @@ def plot_forecasts(examples: list[Example]) -> go.Figure:
 
 
 def plot_horizon(metrics: dict[str, Any]) -> go.Figure:
-    """Mean squared error of each model by horizon step."""
+    """Figure of the mean squared error of each model by horizon step."""
     figure = go.Figure()
-    for name, of_model in metrics["models"].items():
-        errors = of_model["scaled"]["per_horizon"]["mse"]
+    for name, scores in metrics["models"].items():
+        errors = scores["scaled"]["per_horizon"]["mse"]
         figure.add_scatter(
             x=list(range(1, len(errors) + 1)),
             y=errors,
-            name=f"{NAMES[name]} ({of_model['scaled']['mse']:.3f})",
+            name=f"{NAMES[name]} ({scores['scaled']['mse']:.3f})",
             line={"color": COLORS[name], "width": 2.5 if name == "timellm" else 1.5},
         )
     figure.update_yaxes(rangemode="tozero")
@@ -75,15 +75,18 @@ def plot_horizon(metrics: dict[str, Any]) -> go.Figure:
 
 
 def plot_origins(origins: pd.DataFrame, pred_len: int) -> go.Figure:
-    """Mean squared error by origin, a running median over a horizon: hard weeks can be told from bad models."""
+    """Figure of the mean squared error by origin, as a running median over one horizon.
+
+    It shows whether a large error is caused by a period that is hard to forecast or by the model.
+    """
     figure = go.Figure()
-    for name, of_model in origins.groupby("model", sort=False):
-        errors = of_model["mse"].rolling(min(pred_len, len(of_model)), center=True, min_periods=1).median()
+    for name, rows in origins.groupby("model", sort=False):
+        errors = rows["mse"].rolling(min(pred_len, len(rows)), center=True, min_periods=1).median()
         figure.add_scatter(
-            x=of_model["window_end"].astype(str).tolist(),
+            x=rows["window_end"].astype(str).tolist(),
             y=errors.round(6).tolist(),
             name=NAMES[str(name)],
             line={"color": COLORS[str(name)], "width": 2.5 if name == "timellm" else 1.5},
         )
     figure.update_yaxes(type="log")
-    return styled(figure, "Error by origin of the forecast", "last row that was seen", "MSE (scaled units, log scale)")
+    return styled(figure, "Error by origin of the forecast", "last input row (origin)", "MSE (scaled units, log scale)")

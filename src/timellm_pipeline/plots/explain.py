@@ -1,44 +1,46 @@
-"""Pictures of what a training will do: its rows, its windows, its batches, its epochs. No torch, no backbone."""
+"""Figures that explain a training run before it starts: splits, windows, batches, epochs. Needs no torch."""
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from timellm_pipeline.evaluation.style import COLORS, plain, styled
+from timellm_pipeline.durations import format_duration
 from timellm_pipeline.parameters import ModelParams
+from timellm_pipeline.plots.style import COLORS, plain, styled
 from timellm_pipeline.series.borders import Borders
-from timellm_pipeline.series.plan import RunPlan, in_words
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.plan import RunPlan
 
 RANGE_COLORS = {"train": "#2e6f95", "validation": "#e09f3e", "test": "#d1495b"}
-MOST_POINTS = 4_000  # of a series that are drawn
-MOST_MARKS = 200  # checkpoints that are drawn
+MOST_POINTS = 4_000  # limit of plotted points of a series
+MOST_MARKS = 200  # limit of plotted checkpoints
 
 
-def draw_borders(series: pd.DataFrame, borders: Borders, channel: str) -> go.Figure:
-    """The series with its three ranges; validation and test look back `seq_len` rows, hatched."""
-    every = max(1, len(series) // MOST_POINTS)
+def draw_borders(series: Panel, borders: Borders, channel: str) -> go.Figure:
+    """Figure of one channel with the ranges of the splits. The lookback of validation and test is darker."""
+    stride = max(1, series.num_rows // MOST_POINTS)
     figure = go.Figure()
-    shown = series.iloc[::every]
+    dates = series.stamps.astype(str)
     line = {"color": COLORS["seen"], "width": 1}
-    figure.add_scatter(x=shown["date"].astype(str).tolist(), y=shown[channel].tolist(), line=line, name=plain(channel))
+    values = series.series(series.number_of[channel])[::stride]
+    figure.add_scatter(x=dates[::stride].tolist(), y=values.tolist(), line=line, name=plain(channel))
     for name, color in RANGE_COLORS.items():
         first, last = getattr(borders, name)
         own = first if name == "train" else getattr(borders, "train" if name == "validation" else "validation")[1]
         if name == "validation":
             own = max(own, first)
-        _band(figure, series, own, last, color, 0.16, f"{name}: rows {own:,} to {last - 1:,}")
+        _band(figure, dates, own, last, color, 0.16, f"{name}: rows {own:,} to {last - 1:,}")
         if own > first:
-            _band(figure, series, first, own, color, 0.32, None)
-    dates = series["date"].astype(str)
-    figure.update_xaxes(range=[dates.iloc[0], dates.iloc[-1]])
-    title = f"{borders.num_rows:,} rows; darker: the rows that the first validation and test windows look back on"
+            _band(figure, dates, first, own, color, 0.32, None)
+    figure.update_xaxes(range=[dates[0], dates[-1]])
+    title = f"{borders.num_rows:,} rows; darker: lookback of the first validation and test windows"
     return styled(figure, title, None, f"{plain(channel)} (original units)")
 
 
-def draw_window(series: pd.DataFrame, borders: Borders, plan: RunPlan, channel: str) -> go.Figure:
-    """The first training window, cut into its patches; the last one reaches into the repeated last value."""
+def draw_window(series: Panel, borders: Borders, plan: RunPlan, channel: str) -> go.Figure:
+    """Figure of the first training window with its patches. The last patch contains the repeated last value."""
     first = borders.train[0]
-    values = series[channel].to_numpy()[first : first + plan.seq_len + plan.pred_len]
+    values = series.series(series.number_of[channel])[first : first + plan.seq_len + plan.pred_len]
     seen, truth = values[: plan.seq_len], values[plan.seq_len :]
     tail = np.repeat(seen[-1], plan.stride)
     figure = go.Figure()
@@ -81,7 +83,7 @@ def draw_window(series: pd.DataFrame, borders: Borders, plan: RunPlan, channel: 
 
 
 def draw_batch(plan: RunPlan, model: ModelParams) -> go.Figure:
-    """From the data to one forecast, with the shapes of this configuration."""
+    """Diagram of one step, from training windows to forecasts, with the shapes of this configuration."""
     patches = f"[{plan.batch_size}, {plan.patches_per_window}"
     boxes = [
         ("training windows", f"{plan.train_windows:,}", "all of them, in a new order each epoch: windows are shuffled"),
@@ -94,14 +96,14 @@ def draw_batch(plan: RunPlan, model: ModelParams) -> go.Figure:
         ("forecast", f"[{plan.batch_size}, {plan.pred_len}]", "pred_len points of each window"),
     ]
     figure = go.Figure()
-    for number, (name, shape, words) in enumerate(boxes):
+    for number, (name, shape, note) in enumerate(boxes):
         y = -number
         color = COLORS["timellm"] if name == "forecast" else COLORS["linear"]
         figure.add_shape(
             type="rect", x0=0, x1=4, y0=y - 0.34, y1=y + 0.34, line={"color": color}, fillcolor="rgba(46,111,149,.07)"
         )
         figure.add_annotation(x=2, y=y, text=f"<b>{name}</b>  {shape}", showarrow=False, font={"size": 14})
-        figure.add_annotation(x=4.2, y=y, text=words, showarrow=False, xanchor="left", font={"color": COLORS["seen"]})
+        figure.add_annotation(x=4.2, y=y, text=note, showarrow=False, xanchor="left", font={"color": COLORS["seen"]})
         if number:
             figure.add_annotation(
                 x=2, y=y + 0.36, ax=2, ay=y + 0.64, axref="x", ayref="y", text="", arrowhead=2, arrowcolor="#8d96a3"
@@ -113,11 +115,16 @@ def draw_batch(plan: RunPlan, model: ModelParams) -> go.Figure:
 
 
 def draw_epoch(plan: RunPlan, seconds_per_step: float) -> go.Figure:
-    """The steps of an epoch: where checkpoints and validations fall, and when."""
+    """Figure of the steps of an epoch with its checkpoints and validations.
+
+    Args:
+        plan: the run plan.
+        seconds_per_step: duration of a step, for the times in the title.
+    """
     saves = _multiples(plan.save_steps, plan.steps_per_epoch)
     validations = _multiples(plan.validate_steps, plan.steps_per_epoch)
     if plan.max_steps <= plan.steps_per_epoch and plan.max_steps not in validations:
-        validations.append(plan.max_steps)  # one always runs at the end
+        validations.append(plan.max_steps)  # training always ends with a validation
     figure = go.Figure()
     figure.add_shape(type="line", x0=0, x1=plan.steps_per_epoch, y0=0, y1=0, line={"color": COLORS["seen"], "width": 3})
     for steps, name, color, symbol, y in (
@@ -134,7 +141,7 @@ def draw_epoch(plan: RunPlan, seconds_per_step: float) -> go.Figure:
         )
     if plan.max_steps < plan.steps_per_epoch:
         figure.add_vline(x=plan.max_steps, line={"color": "#d1495b"}, annotation_text=f"max_steps {plan.max_steps:,}")
-    epoch, save = (in_words(steps * seconds_per_step) for steps in (plan.steps_per_epoch, plan.save_steps))
+    epoch, save = (format_duration(steps * seconds_per_step) for steps in (plan.steps_per_epoch, plan.save_steps))
     title = (
         f"An epoch: {plan.steps_per_epoch:,} steps = {plan.train_windows:,} windows // {plan.batch_size}; at "
         f"{seconds_per_step:g} s/it {epoch}, a checkpoint every {save}"
@@ -143,17 +150,16 @@ def draw_epoch(plan: RunPlan, seconds_per_step: float) -> go.Figure:
     return styled(figure, title, "step of the first epoch", None).update_layout(height=320, hovermode="closest")
 
 
-def _multiples(every: int, last: int) -> list[int]:
-    steps = list(range(every, last + 1, every))
+def _multiples(interval: int, last: int) -> list[int]:
+    steps = list(range(interval, last + 1, interval))
     return steps[:: max(1, len(steps) // MOST_MARKS)]
 
 
 def _band(
-    figure: go.Figure, series: pd.DataFrame, first: int, last: int, color: str, opacity: float, words: str | None
+    figure: go.Figure, dates: pd.Index, first: int, last: int, color: str, opacity: float, label: str | None
 ) -> None:
-    dates = series["date"].astype(str)
-    x0, x1 = dates.iloc[first], dates.iloc[last - 1]
+    x0, x1 = dates[first], dates[last - 1]
     figure.add_vrect(x0=x0, x1=x1, fillcolor=color, opacity=opacity, line_width=0)
-    if words:  # one below the other, as the last two ranges may be narrow
-        level = 1.0 - 0.05 * list(RANGE_COLORS).index(words.split(":")[0])
-        figure.add_annotation(x=x0, y=level, yref="paper", text=words, showarrow=False, xanchor="left", yanchor="top")
+    if label:  # at different heights, as the last two ranges may be narrow
+        level = 1.0 - 0.05 * list(RANGE_COLORS).index(label.split(":")[0])
+        figure.add_annotation(x=x0, y=level, yref="paper", text=label, showarrow=False, xanchor="left", yanchor="top")

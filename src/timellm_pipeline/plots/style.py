@@ -1,10 +1,10 @@
-"""One look for all pictures."""
+"""Common style of all figures."""
 
 import html
 
 import plotly.graph_objects as go
 
-# Seen on white and on the dark ground of kedro-viz alike.
+# Visible on a white background and on the dark background of kedro-viz.
 COLORS = {
     "Time-LLM": "#d1495b",
     "timellm": "#d1495b",
@@ -24,12 +24,12 @@ NAMES = {
 
 
 def plain(name: str) -> str:
-    """A name from a file as plotly shows it literally: plotly reads `<b>` and `<a href=…>` in text."""
+    """Name from a file, escaped so that plotly shows it literally: plotly interprets `<b>` and `<a href=…>`."""
     return html.escape(name, quote=False)
 
 
 def styled(figure: go.Figure, title: str, x_title: str | None, y_title: str | None) -> go.Figure:
-    """Titles, white ground, legend above."""
+    """The figure with titles, white background, and legend at the top."""
     figure.update_layout(
         title={"text": title, "yref": "paper", "y": 1, "yanchor": "bottom", "pad": {"b": 36}},
         template="plotly_white",

@@ -1,7 +1,7 @@
 """A synthetic hourly series in the form of an ETT file, for a first run that needs no download.
 
 It is made up: daily and weekly cycles, six loads, an oil temperature that follows the loads with a delay, slow drift
-and noise. `python -m timellm_pipeline.series.synthetic data/01_raw/synthetic_hourly.csv` writes the committed file.
+and noise. `python benchmarks/synthetic.py data/01_raw/synthetic_hourly.csv` writes the committed file.
 """
 
 import sys

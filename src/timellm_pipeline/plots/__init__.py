@@ -1,0 +1,1 @@
+"""Plotly figures: training, test, forecasts, the run plan, prototypes."""

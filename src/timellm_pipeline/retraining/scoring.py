@@ -1,0 +1,168 @@
+"""Score a candidate, the champion and the baselines on the newest windows, and apply the gates."""
+
+import gc
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from timellm_pipeline.errors import BackboneError, ModelError
+from timellm_pipeline.evaluation.comparison import Scored, score_in_scale
+from timellm_pipeline.evaluation.report import baseline_forecasts, compare, score_test
+from timellm_pipeline.evaluation.scores import TestScores, season_errors
+from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.compute import compute_as_trained
+from timellm_pipeline.model.saved import SavedModel
+from timellm_pipeline.model.timellm import TimeLLM
+from timellm_pipeline.parameters import Parameters
+from timellm_pipeline.retraining.gates import Gate, champion_gates, floor_gates
+from timellm_pipeline.series.frequency import season_length
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.prepare import TrainingData
+from timellm_pipeline.series.windows import Windows
+
+CLEAN_WINDOWS = 8  # number of windows that the loaded model forecasts again
+
+
+@dataclass(frozen=True)
+class ScoringContext:
+    """The data and settings with which every model of one retraining is scored.
+
+    Attributes:
+        series: the validated series in original units.
+    """
+
+    data: TrainingData
+    series: Panel
+    parameters: Parameters
+    source: BackboneSource
+
+    @property
+    def test(self) -> Windows:
+        """The newest windows, in the candidate's scale."""
+        return self.data.windows("test")
+
+    def load(self, saved: SavedModel) -> TimeLLM:
+        """A saved model, loaded on this machine's device."""
+        compute = compute_as_trained(saved.config.precision)
+        return TimeLLM.from_saved(saved, self.source, compute, self.parameters.backbone)
+
+    def score(self, saved: SavedModel, model: TimeLLM) -> Scored:
+        """Errors and forecasts of a model on the newest windows, in the candidate's scale."""
+        batch_size = self.parameters.evaluation.batch_size
+        return score_in_scale(saved, model, self.series, self.test, self.data.scaler, batch_size)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The result of scoring: the gates, the candidate's errors for the report, and the champion's test MSE."""
+
+    gates: list[Gate]
+    candidate: dict[str, Any]
+    champion_mse: float | None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A few windows and this process's forecasts of them."""
+
+    windows: np.ndarray
+    forecasts: np.ndarray
+
+
+def score_candidate(context: ScoringContext, candidate: SavedModel, champion: SavedModel | None) -> Judged:
+    """Score the candidate and the champion on the newest windows, one model in memory at a time."""
+    parameters, test = context.parameters, context.test
+    model = context.load(candidate)
+    scored = context.score(candidate, model)
+    which = np.unique(np.linspace(0, len(test) - 1, CLEAN_WINDOWS).round().astype(int))
+    windows = test.gather(which)[0]
+    expected = Expected(windows, model.forecast_array(windows, len(windows)))
+    del model
+    scores, reports = _score_baselines(context, scored.scores)
+    gates = floor_gates(scores, reports, parameters.gates)
+    scored_champion = None
+    if champion is not None and parameters.gates.champion:
+        try:
+            scored_champion = context.score(champion, context.load(champion))
+        except (ModelError, BackboneError) as error:
+            gates.append(Gate("champion: can be scored", False, error.what, "the same windows for both"))
+    first_truth = context.series.stamps_in_file[test.origins()[0] + 1]
+    block = -(-test.pred_len // context.data.index.facts.test_step)
+    if scored_champion is not None or champion is None or not parameters.gates.champion:
+        gates += champion_gates(scored, scored_champion, champion, first_truth, block, parameters.gates)
+    if parameters.gates.load:
+        release_memory()
+        gates.append(_load_gate(context, candidate, expected))
+    measured = {
+        "version": candidate.folder.parent.name,
+        "training_id": candidate.config.training_id,
+        "content_id": candidate.config.content_id,
+        "validation_mse": candidate.config.validation_mse,
+        "test": {
+            name: {**report["scaled"], "mase": report["original"]["mase"]}
+            for name, report in _select_errors(reports).items()
+        },
+        "num_windows": len(test),
+    }
+    return Judged(gates, measured, None if scored_champion is None else scored_champion.scores.sums.mse)
+
+
+def release_memory() -> None:
+    """Return the memory of deleted models to the device: a backbone is in a reference cycle until it is collected."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _score_baselines(context: ScoringContext, candidate: TestScores) -> tuple[dict[str, TestScores], dict[str, Any]]:
+    """Scores of the candidate and the baselines, and their reports."""
+    data, parameters = context.data, context.parameters
+    season = parameters.evaluation.season or season_length(data.scaled.frequency)
+    baselines = baseline_forecasts(data, parameters.window, season)
+    scores = {"timellm": candidate}
+    scores |= {name: score_test(forecast, context.test, data.scaler) for name, forecast in baselines.items()}
+    return scores, compare(scores, season_errors(data.scaled, data.scaler.rows, season))
+
+
+def _select_errors(reports: dict[str, Any]) -> dict[str, Any]:
+    keep = ("mse", "mae", "rmse")
+    return {
+        name: {**report, "scaled": {key: report["scaled"][key] for key in keep}} for name, report in reports.items()
+    }
+
+
+def _load_gate(context: ScoringContext, candidate: SavedModel, expected: Expected) -> Gate:
+    """The gate that loads the saved model in a separate process and compares its forecasts of a few windows.
+
+    The models of this process must be deleted before: the GPU needs memory for the other process.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "windows.npy", expected.windows)
+        command = [
+            sys.executable,
+            "-m",
+            "timellm_pipeline.retraining.clean_load",
+            str(candidate.folder.resolve()),
+            name,
+        ]
+        command += [str(context.source.cache), context.parameters.backbone.name]
+        completed = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
+        if completed.returncode:
+            message = (completed.stderr.strip().splitlines() or ["no message"])[-1]
+            return Gate("load: in a clean process", False, message[:200], "the same forecasts")
+        loaded = np.load(folder / "forecasts.npy")
+    original = expected.forecasts
+    difference = float(np.abs(original - loaded).max() / max(np.abs(original).max(), 1e-9))
+    return Gate(
+        "load: in a clean process",
+        difference <= 1e-5,
+        f"largest relative difference {difference:.1e}",
+        "at most 1e-05",
+    )

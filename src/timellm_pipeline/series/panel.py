@@ -1,0 +1,158 @@
+"""A panel: all series of one data set on one time grid.
+
+All values are stored in one flat array, series after series; `offsets` contains the start of each series. Series may
+have different lengths, and 100,000 series need no Python object each. The grid has one frequency. A series starts at
+some position of the grid and has no missing rows: they were filled in, and `filled` lists them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from timellm_pipeline.series.identity import digest_of, digest_of_arrays
+from timellm_pipeline.series.time_zone import as_in_file
+
+NO_SPANS: Int[np.ndarray, "0 3"] = np.zeros((0, 3), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Origin of a panel: a file or a table in memory.
+
+    Attributes:
+        path: path of the file, or a name for a table in memory.
+        sha256: digest of the bytes of the file; None for a table in memory.
+        num_rows: rows of the file.
+    """
+
+    path: str = "the table"
+    sha256: str | None = None
+    num_rows: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Series on one time grid.
+
+    Attributes:
+        ids: id of each series: a column of a wide file, or one id of a long file.
+        values: all values, series after series.
+        offsets: the values of series `s` are `values[offsets[s] : offsets[s + 1]]`.
+        first: grid position of the first row of each series.
+        start: naive time stamp of grid position 0: wall time in `zone`, or UTC if the offset of `zone` changes.
+        frequency: pandas alias of the step of the grid.
+        zone: UTC offset or time zone in the file, such as `+02:00`; None if the file has none.
+        filled: spans that were filled in: series, first row, last row (rows counted within the series), sorted.
+        drop_filled: whether windows that contain filled rows are excluded (`data.gaps: drop_windows`).
+        source: file or table that the panel was read from.
+        data_id: id of the data preparation that scaled the panel; None in original units.
+    """
+
+    ids: tuple[str, ...]
+    values: Float[np.ndarray, "points"]
+    offsets: Int[np.ndarray, "series+1"]
+    first: Int[np.ndarray, "series"]
+    start: pd.Timestamp
+    frequency: str
+    zone: str | None = None
+    filled: Int[np.ndarray, "spans 3"] = field(default_factory=lambda: NO_SPANS)
+    drop_filled: bool = False
+    source: Source = Source()
+    data_id: str | None = None
+
+    @classmethod
+    def from_columns(cls, columns: dict[str, Float[np.ndarray, "rows"]], **facts: Any) -> "Panel":
+        """A panel of series that have the same length and start."""
+        num_rows = len(next(iter(columns.values())))
+        return cls(
+            ids=tuple(columns),
+            values=np.concatenate(list(columns.values())),
+            offsets=np.arange(len(columns) + 1, dtype=np.int64) * num_rows,
+            first=np.zeros(len(columns), dtype=np.int64),
+            **facts,
+        )
+
+    @property
+    def num_series(self) -> int:
+        """Number of series."""
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> Int[np.ndarray, "series"]:
+        """Number of rows of each series."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def num_rows(self) -> int:
+        """Number of rows of the time grid, from its start to the last row of any series."""
+        return int((self.first + self.lengths).max())
+
+    @cached_property
+    def stamps(self) -> pd.DatetimeIndex:
+        """Naive time stamp of each row of the grid."""
+        return pd.date_range(self.start, periods=self.num_rows, freq=self.frequency)
+
+    @cached_property
+    def stamps_in_file(self) -> pd.DatetimeIndex:
+        """Time stamps as written in the file: with its UTC offset or time zone, if it has one."""
+        return as_in_file(self.stamps, self.zone)
+
+    @cached_property
+    def number_of(self) -> dict[str, int]:
+        """Index of each series by its id."""
+        return {name: number for number, name in enumerate(self.ids)}
+
+    def series(self, number: int) -> Float[np.ndarray, "rows"]:
+        """Values of one series, as a view."""
+        return self.values[self.offsets[number] : self.offsets[number + 1]]
+
+    def filled_spans(self, number: int) -> Int[np.ndarray, "spans 2"]:
+        """First and last row of each filled span of one series."""
+        begin, end = np.searchsorted(self.filled[:, 0], [number, number + 1])
+        return self.filled[begin:end, 1:]
+
+    def filled_share(self) -> float:
+        """Share of filled rows in the series that has the largest share."""
+        if not len(self.filled):
+            return 0.0
+        rows = np.bincount(
+            self.filled[:, 0], weights=self.filled[:, 2] - self.filled[:, 1] + 1, minlength=self.num_series
+        )
+        return float((rows / self.lengths).max())
+
+    def select(self, ids: Sequence[str]) -> "Panel":
+        """A panel of the given series, in the given order. Raises KeyError for an unknown id."""
+        if tuple(ids) == self.ids:
+            return self
+        numbers = [self.number_of[name] for name in ids]
+        spans = [self.filled_spans(number) for number in numbers]
+        filled = [np.column_stack([np.full(len(span), row), span]) for row, span in enumerate(spans)]
+        return replace(
+            self,
+            ids=tuple(ids),
+            values=np.concatenate([self.series(number) for number in numbers]),
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[numbers])]),
+            first=self.first[numbers],
+            filled=np.concatenate(filled),
+        )
+
+    def digest(self) -> str:
+        """sha256 over everything that affects results: ids, values, time grid, and the rows excluded from windows."""
+        excluded = self.filled if self.drop_filled else NO_SPANS
+        facts = {"ids": self.ids, "start": str(self.start), "frequency": self.frequency}
+        return digest_of({**facts, "arrays": digest_of_arrays(self.values, self.offsets, self.first, excluded)})
+
+    def to_frame(self) -> pd.DataFrame:
+        """A wide table: `date`, then one column per series; NaN if a series has no row at that time."""
+        table = np.full((self.num_rows, self.num_series), np.nan)
+        for number in range(self.num_series):
+            begin = self.first[number]
+            table[begin : begin + self.lengths[number], number] = self.series(number)
+        frame = pd.DataFrame(table, columns=list(self.ids))
+        frame.insert(0, "date", self.stamps, allow_duplicates=True)
+        return frame

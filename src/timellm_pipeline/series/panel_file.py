@@ -1,0 +1,113 @@
+"""Read and write panels and window indexes as Parquet files with metadata in the Arrow schema.
+
+A panel is stored as a long table (`unique_id, ds, y`, as in other forecasting libraries). Only `y` and the metadata
+are read back: ids and time stamps are reconstructed from the metadata.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from timellm_pipeline.series.panel import Panel, Source
+from timellm_pipeline.series.windows import IndexFacts, Segments, WindowIndex
+
+KEY = b"timellm_pipeline"
+
+
+def write_panel(panel: Panel, path: Path) -> None:
+    """Write a panel to a new file."""
+    import pyarrow as pa
+
+    numbers = np.repeat(np.arange(panel.num_series, dtype=np.int32), panel.lengths)
+    rows = np.arange(len(panel.values)) - np.repeat(panel.offsets[:-1] - panel.first, panel.lengths)
+    columns = {
+        "unique_id": pa.DictionaryArray.from_arrays(numbers, list(panel.ids)),
+        "ds": pa.array(panel.stamps.to_numpy()[rows]),
+        "y": pa.array(panel.values),
+    }
+    facts = {
+        "ids": panel.ids,
+        "offsets": panel.offsets.tolist(),
+        "first": panel.first.tolist(),
+        "start": panel.start.isoformat(),
+        "frequency": panel.frequency,
+        "zone": panel.zone,
+        "filled": panel.filled.tolist(),
+        "drop_filled": panel.drop_filled,
+        "source": vars(panel.source),
+        "data_id": panel.data_id,
+    }
+    _write(columns, facts, path)
+
+
+def read_panel(path: Path) -> Panel:
+    """The panel in a file. Raises OSError, ValueError or KeyError for any other file; see `find_damage`."""
+    values, facts = _read(path, ["y"])
+    return Panel(
+        ids=tuple(facts["ids"]),
+        values=values["y"],
+        offsets=np.array(facts["offsets"], dtype=np.int64),
+        first=np.array(facts["first"], dtype=np.int64),
+        start=pd.Timestamp(facts["start"]),
+        frequency=facts["frequency"],
+        zone=facts["zone"],
+        filled=np.array(facts["filled"], dtype=np.int64).reshape(-1, 3),
+        drop_filled=facts["drop_filled"],
+        source=Source(**facts["source"]),
+        data_id=facts["data_id"],
+    )
+
+
+def write_index(index: WindowIndex, path: Path) -> None:
+    """Write a window index to a new file, one row per segment."""
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {
+        "split": pa.array(np.repeat(list(index.splits), [len(split.first) for split in index.splits.values()])),
+        "unique_id": pa.array([index.ids[number] for split in index.splits.values() for number in split.series]),
+    }
+    for name in ("series", "first", "count", "step"):
+        columns[name] = pa.array(np.concatenate([getattr(split, name) for split in index.splits.values()]))
+    _write(columns, {"ids": index.ids, "facts": index.facts.model_dump(mode="json")}, path)
+
+
+def read_index(path: Path) -> WindowIndex:
+    """The window index in a file. Raises the same errors as `read_panel`."""
+    columns, facts = _read(path, ["split", "series", "first", "count", "step"])
+    splits = {}
+    for name in dict.fromkeys(columns["split"]):
+        chosen = columns["split"] == name
+        splits[str(name)] = Segments(*(columns[key][chosen] for key in ("series", "first", "count", "step")))
+    return WindowIndex(tuple(facts["ids"]), splits, IndexFacts.model_validate(facts["facts"]))
+
+
+def find_damage(path: Path) -> str | None:
+    """Description of the damage to a file of this module, or None if there is none. The values are not read."""
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, ValueError) as error:
+        return f"incomplete Parquet: {error}"
+    return (
+        None if KEY in metadata else "its schema has no metadata of this package: it was written by an earlier version"
+    )
+
+
+def _write(columns: dict[str, Any], facts: dict[str, Any], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(facts, ensure_ascii=False)})
+    pq.write_table(table, path)
+
+
+def _read(path: Path, columns: list[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=columns)
+    facts = json.loads(table.schema.metadata[KEY])
+    return {name: table.column(name).to_numpy() for name in columns}, facts

@@ -1,0 +1,136 @@
+"""Train from the newest checkpoint, or from the start, until training has finished."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from timellm_pipeline.errors import TrainingError
+from timellm_pipeline.evaluation.forecasting import calibrate
+from timellm_pipeline.model.saved import SavedModel
+from timellm_pipeline.model.sizes import trainable_count
+from timellm_pipeline.model.timellm import TimeLLM
+from timellm_pipeline.training.checkpoint import LEAST_KEPT
+from timellm_pipeline.training.drift import find_drift
+from timellm_pipeline.training.loop import TrainingLoop
+from timellm_pipeline.training.preparation import Training
+from timellm_pipeline.training.randomness import seed_everything
+from timellm_pipeline.training.result import Finished, Resume, write_finished
+
+log = logging.getLogger(__name__)
+
+BYTES_PER_WEIGHT = 12  # a float32 weight and its two Adam moments
+
+
+def train_to_the_end(
+    training: Training, version: str, start: SavedModel | None, discard_finished: bool
+) -> tuple[Finished, int]:
+    """Train from the newest checkpoint or from the start. Returns the finished marker and the steps of this process.
+
+    Args:
+        version: name of the model version that will be saved.
+        start: a model that provides the initial weights; None for new weights.
+        discard_finished: discard a finished result, after everything that can fail before the first step has succeeded.
+
+    Raises:
+        UserError: an error that a user can fix, before the backbone is loaded if it can be detected by then.
+        TrainingStopped: after a signal, with a checkpoint written.
+    """
+    parameters, compute, run = training.parameters, training.compute, training.run
+    checkpoint = None if discard_finished else run.newest()
+    weights = trainable_count(parameters.window, parameters.model, training.source.shape(parameters.backbone))
+    # The checkpoints that are kept, the best one, and the one that is being written.
+    run.refuse_too_little_room(weights * BYTES_PER_WEIGHT, max(parameters.training.keep_checkpoints, LEAST_KEPT) + 2)
+    drift = []
+    if checkpoint is not None:
+        drift = find_drift(
+            training, checkpoint.content, checkpoint.folder, f"the checkpoint of step {checkpoint.step:,}"
+        )
+    # cuBLAS reads this when it is initialized, at the first matrix product on a GPU.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(parameters.training.deterministic)
+    loaded = training.source.load(parameters.backbone, compute)
+    if discard_finished:
+        log.info("training.force: the finished result of this training is discarded")
+        run.unfinish()
+    seed_everything(parameters.training.seed)  # after loading, which may draw random numbers
+    model = TimeLLM.around(
+        parameters.window, parameters.prompt, parameters.model, loaded, training.description, compute
+    )
+    if start is not None:
+        model.network.load_trainables(start.weights())
+        log.info("the initial weights are those of the model in %s", start.folder)
+    if parameters.training.compile:
+        model.network.compile_training()
+    counts = model.network.count_parameters()
+    log.info(
+        "%s trainable and %s frozen parameters; backbone %s in %s on %s; prompts run as %s",
+        f"{counts['trainable']:,}",
+        f"{counts['frozen']:,}",
+        parameters.backbone.name,
+        str(compute.backbone_dtype(parameters.backbone)).removeprefix("torch."),
+        compute.device,
+        "a frozen prefix" if model.network.backbone_path == "prefix" else "part of one full forward pass",
+    )
+    loop = TrainingLoop(
+        model,
+        training.data.windows("train"),
+        training.data.windows("validation"),
+        training.data.plan,
+        parameters.training,
+        parameters.evaluation,
+        run,
+        training.content,
+    )
+    if checkpoint is not None:
+        loop.restore(checkpoint, drift)
+        log.info("resuming from step %s", f"{checkpoint.step:,}")
+    log.info("checkpoints, best model and live history.csv: %s", run.folder)
+    log.info('to watch training: python -m timellm_pipeline watch --root "%s"', run.folder.parent)
+    stop_reason, steps_run = loop.run()
+    state = loop.state
+    if state.best_step is None or loop.history is None:
+        raise TrainingError(
+            "no validation MSE is finite, so there is no best model",
+            where=str(run.folder),
+            do="lower training.learning_rate, or check the series for extreme values",
+        )
+    finished = Finished(
+        best_step=state.best_step,
+        validation_mse=state.best_mse,
+        stop_reason=stop_reason,
+        steps=state.step,
+        resumed=[Resume.model_validate(resume) for resume in state.resumed],
+        parameters=counts,
+        trained_in=version,
+        content=training.content,
+        history=loop.history.text,
+    )
+    best = run.at(state.best_step)  # detects a damaged best model before the marker is written
+    model.network.load_trainables(best.weights())
+    widths = calibrate(model, loop.validation_windows, parameters.evaluation.batch_size)
+    write_finished(run.folder, finished, widths)
+    return finished, steps_run
+
+
+@contextmanager
+def memory_explained(training: Training) -> Iterator[None]:
+    """Convert an out-of-memory error of a device into a TrainingError that names the settings to change."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        plain_runtime_error = not isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if plain_runtime_error and "allocate memory" not in str(error):
+            raise
+        parameters, newest = training.parameters, training.run.newest()
+        kept = "no checkpoint yet" if newest is None else f"the checkpoint of step {newest.step:,} is kept"
+        raise TrainingError(
+            f"out of memory on {training.compute.device}: {str(error).strip().splitlines()[0]}",
+            where=f"training.batch_size {parameters.training.batch_size}, evaluation.batch_size "
+            f"{parameters.evaluation.batch_size}, backbone.layers {parameters.backbone.layers or 'all'}, precision "
+            f"{training.compute.precision} ({kept})",
+            do="lower training.batch_size (training.accumulate keeps updates as large) or evaluation.batch_size, use "
+            "fewer backbone.layers, or set training.precision to bf16 or fp16",
+        ) from error
