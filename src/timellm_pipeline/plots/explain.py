@@ -21,7 +21,7 @@ def draw_borders(series: Panel, borders: Borders, channel: str) -> go.Figure:
     stride = max(1, series.num_rows // MOST_POINTS)
     figure = go.Figure()
     dates = series.stamps.astype(str)
-    line = {"color": COLORS["seen"], "width": 1}
+    line = {"color": COLORS["input"], "width": 1}
     values = series.series(series.number_of[channel])[::stride]
     figure.add_scatter(x=dates[::stride].tolist(), y=values.tolist(), line=line, name=plain(channel))
     for name, color in RANGE_COLORS.items():
@@ -44,13 +44,13 @@ def draw_window(series: Panel, borders: Borders, plan: RunPlan, channel: str) ->
     seen, truth = values[: plan.seq_len], values[plan.seq_len :]
     tail = np.repeat(seen[-1], plan.stride)
     figure = go.Figure()
-    figure.add_scatter(x=list(range(plan.seq_len)), y=seen.tolist(), name="input: seq_len", line_color=COLORS["seen"])
+    figure.add_scatter(x=list(range(plan.seq_len)), y=seen.tolist(), name="input: seq_len", line_color=COLORS["input"])
     figure.add_scatter(
         x=list(range(plan.seq_len, plan.seq_len + plan.stride)),
         y=tail.tolist(),
         name="the last value, repeated stride times",
         mode="lines",
-        line={"color": COLORS["seen"], "dash": "dot"},
+        line={"color": COLORS["input"], "dash": "dot"},
     )
     figure.add_scatter(
         x=list(range(plan.seq_len, plan.seq_len + plan.pred_len)),
@@ -103,7 +103,7 @@ def draw_batch(plan: RunPlan, model: ModelParams) -> go.Figure:
             type="rect", x0=0, x1=4, y0=y - 0.34, y1=y + 0.34, line={"color": color}, fillcolor="rgba(46,111,149,.07)"
         )
         figure.add_annotation(x=2, y=y, text=f"<b>{name}</b>  {shape}", showarrow=False, font={"size": 14})
-        figure.add_annotation(x=4.2, y=y, text=note, showarrow=False, xanchor="left", font={"color": COLORS["seen"]})
+        figure.add_annotation(x=4.2, y=y, text=note, showarrow=False, xanchor="left", font={"color": COLORS["input"]})
         if number:
             figure.add_annotation(
                 x=2, y=y + 0.36, ax=2, ay=y + 0.64, axref="x", ayref="y", text="", arrowhead=2, arrowcolor="#8d96a3"
@@ -126,7 +126,8 @@ def draw_epoch(plan: RunPlan, seconds_per_step: float) -> go.Figure:
     if plan.max_steps <= plan.steps_per_epoch and plan.max_steps not in validations:
         validations.append(plan.max_steps)  # training always ends with a validation
     figure = go.Figure()
-    figure.add_shape(type="line", x0=0, x1=plan.steps_per_epoch, y0=0, y1=0, line={"color": COLORS["seen"], "width": 3})
+    line = {"color": COLORS["input"], "width": 3}
+    figure.add_shape(type="line", x0=0, x1=plan.steps_per_epoch, y0=0, y1=0, line=line)
     for steps, name, color, symbol, y in (
         (saves, f"checkpoint every {plan.save_steps:,} steps (training.save_steps)", "#2e6f95", "diamond", 0.25),
         (validations, f"validation every {plan.validate_steps:,} steps", "#e09f3e", "circle", -0.25),

@@ -34,7 +34,7 @@ def plot_future(forecast: pd.DataFrame, series: Panel) -> go.Figure:
     first_shown = max(last_rows[0] - MOST_SEEN * pred_len, 0)
     for row, channel in enumerate(channels, start=1):
         values = series.series(series.number_of[channel])
-        _line(figure, row, "seen", stamps[first_shown:], values[first_shown:], color="seen")
+        _line(figure, row, "history", stamps[first_shown:], values[first_shown:], color="input")
         for number, origin in enumerate(origins):
             part = forecast[(forecast["channel"] == channel) & (forecast["window_end"] == origin)]
             for level in levels:

@@ -12,8 +12,8 @@ COLORS = {
     "seasonal_naive": "#8d96a3",
     "naive": "#c9ced6",
     "linear": "#2e6f95",
-    "truth": "#3a9d6e",
-    "seen": "#8a94a0",
+    "true values": "#3a9d6e",
+    "input": "#8a94a0",
 }
 NAMES = {
     "timellm": "Time-LLM",

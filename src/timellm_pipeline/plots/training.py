@@ -37,8 +37,8 @@ def plot_forecasts(examples: list[Example]) -> go.Figure:
     for row, example in enumerate(examples, start=1):
         shown = MOST_SEEN * len(example.truth)
         lines = [
-            ("seen", example.input_dates[-shown:], example.seen[-shown:], "solid"),
-            ("truth", example.horizon_dates, example.truth, "solid"),
+            ("input", example.input_dates[-shown:], example.seen[-shown:], "solid"),
+            ("true values", example.horizon_dates, example.truth, "solid"),
             ("seasonal naive", example.horizon_dates, example.forecasts["seasonal naive"], "dot"),
             ("Time-LLM", example.horizon_dates, example.forecasts["Time-LLM"], "solid"),
         ]
