@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-if os.name != "posix":
+if os.name != "posix":  # Windows has no os.fork; the cases also send POSIX signals
     pytest.skip("the benchmark forks its processes", allow_module_level=True)
 
 import attack

@@ -148,7 +148,7 @@ def test_a_bug_while_an_error_is_handled_is_not_hidden_by_it() -> None:
             raise SeriesError("known", where="here", do="this")
         except SeriesError as error:
             try:
-                error.nothing  # type: ignore[attr-defined]  # noqa: B018 - the bug
+                error.nothing  # noqa: B018 - an attribute that does not exist is the bug of this test
             except AttributeError as bug:
                 assert diagnose(bug) is None
                 raise

@@ -18,13 +18,13 @@ from timellm_pipeline.datasets.raw_series import RawSeriesDataset
 from timellm_pipeline.errors import ParameterError, RefusedError, SeriesError, UserError
 from timellm_pipeline.logs import escape_in_all_handlers
 from timellm_pipeline.parameters import DataParams, parse_parameters
+from timellm_pipeline.pipelines.train.pipeline import GROUPS
 from timellm_pipeline.retraining.registry import Registry
 from timellm_pipeline.versions import newer_than
 
 log = logging.getLogger(__name__)
 
 LAUNCHERS = ("WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_MIXED_PRECISION")
-IN_SETTINGS = ("data", "split", "window", "prompt", "model", "backbone", "training", "evaluation")
 FROM_THE_MODEL = ("split", "window", "prompt", "model", "backbone")
 # The location of a backbone may change: its identity is checked on loading.
 NOT_OF_THE_MODEL = {"backbone.name", "backbone.revisions"}
@@ -68,7 +68,7 @@ class CheckParametersHook:
         refuse_placeholders(loader.runtime_params or {})
         parsed = parse_parameters(loader["parameters"]).model_dump(mode="json")
         base, runtime = read_base(loader, "parameters"), loader.runtime_params or {}
-        found = find_overrides(loader["parameters"], base, runtime, IN_SETTINGS)
+        found = find_overrides(loader["parameters"], base, runtime, GROUPS)
         self._overrides = {group: {key: parsed[group][key] for key in keys} for group, keys in found.items()}
 
     @hook_impl

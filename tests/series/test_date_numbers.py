@@ -2,6 +2,7 @@
 
 import logging
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,13 +41,12 @@ def refusal(values: object) -> SeriesError:
     ids=["day", "hour", "minute", "second", "epoch s", "epoch ms"],
 )
 def test_a_column_of_one_kind_is_read_and_reported(
-    numbers: pd.Index, dates: pd.DatetimeIndex, name: str, zone: str | None, form: object, caplog: object
+    numbers: pd.Index, dates: pd.DatetimeIndex, name: str, zone: str | None, form: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whether the file was read as text, integers, or floats because a cell is missing."""
-    assert isinstance(caplog, pytest.LogCaptureFixture)
     caplog.set_level(logging.INFO)
     values = pd.Series(numbers.astype("int64"))
-    values = values.map(Decimal) if form is Decimal else values.astype(form)  # type: ignore[arg-type]
+    values = values.map(Decimal) if form is Decimal else values.astype(form)
     parsed = parse(values)
     assert parsed.stamps.tolist() == dates.tolist() and parsed.stamps.name == "date" and parsed.zone == zone
     assert f"{numbers[0]} are read as {name}: {dates[0]}" in caplog.text

@@ -10,6 +10,7 @@ import pytest
 from conftest import check
 from timellm_pipeline.errors import SeriesError, UserError
 from timellm_pipeline.parameters import DataParams, WindowParams
+from timellm_pipeline.series import validation
 from timellm_pipeline.series.borders import Borders
 from timellm_pipeline.series.scaling import fit_scaler, scale_panel
 
@@ -237,3 +238,13 @@ def test_a_channel_that_is_mostly_missing_is_not_made_up() -> None:
     raw.loc[[0, 89], "HUFL"] = 1.0
     with pytest.raises(SeriesError, match="88 of 90 values of channel `HUFL` are missing"):
         check(raw, DataParams(gaps="interpolate"), WindowParams())
+
+
+@pytest.mark.parametrize("gaps", ["error", "interpolate"])
+def test_no_row_is_lost_when_a_frequency_does_not_fit(gaps: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frequency that pandas guesses wrongly must not move or drop rows, whatever finds it."""
+    monkeypatch.setattr(validation, "find_frequency", lambda *_: "WOM-4FRI")
+    dates = pd.date_range("2020-01-31", periods=40, freq="LWOM-FRI")
+    frame = pd.DataFrame({"date": dates.astype(str), "OT": range(40)})
+    with pytest.raises(SeriesError, match="is not on the grid of WOM-4FRI steps"):
+        check(frame, DataParams(gaps=gaps))

@@ -28,8 +28,7 @@ def fill_gaps(
     Returns:
         The complete columns, and the filled spans as column number, first row, last row.
 
-    Raises SeriesError if more than half of the rows, or of the values of a channel, would be interpolated, or if a time
-    stamp is not on the grid.
+    Raises SeriesError if more than half of the rows, or of the values of a channel, would be interpolated.
     """
     dates = columns.index
     rows = (
@@ -49,13 +48,6 @@ def fill_gaps(
             "more than half would be interpolated",
             where=file,
             do="write the longest range without gaps to a separate file and use that file",
-        )
-    on_grid = dates.isin(axis)
-    if not on_grid.all():
-        raise SeriesError(
-            f"{dates[~on_grid][0]} is not on the grid of {frequency} steps from {dates[0]}",
-            where=file,
-            do="correct the time stamps so that they are evenly spaced",
         )
     complete = columns.reindex(axis)
     missing = complete.isna()

@@ -118,10 +118,11 @@ def validate_series(table: pd.DataFrame, source: Source, data: DataParams, wante
         drop_filled=data.gaps == "drop_windows",
         source=source,
     )
-    if not panel.stamps.equals(columns.index):  # a forecast would be given the wrong time stamps
-        different = int(np.flatnonzero(panel.stamps != columns.index)[0])
+    stamps = pd.DatetimeIndex(numbered)
+    on_grid = stamps.isin(panel.stamps)
+    if not on_grid.all():  # its values would be lost, or get another time stamp
         raise SeriesError(
-            f"{columns.index[different]} is not on the grid of {frequency} steps from {panel.start}",
+            f"{stamps[~on_grid][0]} is not on the grid of {frequency} steps from {panel.start}",
             where=file,
             do="correct the time stamps so that they are evenly spaced",
         )

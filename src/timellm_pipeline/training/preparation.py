@@ -121,17 +121,12 @@ def prepare_training(
 
 def _refuse_other_parameters(data: TrainingData, parameters: Parameters) -> None:
     """Raise ModelError if window index or run plan were made with other parameters, as in a run of a few nodes."""
-    split, window, training, evaluation = (
-        parameters.split,
-        parameters.window,
-        parameters.training,
-        parameters.evaluation,
-    )
+    window, evaluation = parameters.window, parameters.evaluation
     facts, plan = data.index.facts, data.plan
-    wanted = IndexFacts.of(facts.data_id, split, window, evaluation)
+    wanted = IndexFacts.of(facts.data_id, parameters.split, window, evaluation)
     found = differences(wanted.model_dump(), facts.model_dump())
     if not found:
-        expected = plan_run(data.index, plan.num_rows, plan.train_rows, window, training, evaluation)
+        expected = plan_run(data.index, plan.num_rows, plan.train_rows, window, parameters.training, evaluation)
         found = differences(expected.model_dump(exclude=ONLY_SHOWN), plan.model_dump(exclude=ONLY_SHOWN))
     if found:
         raise ModelError(
