@@ -7,9 +7,10 @@
 | `gpu` | run the network, on a GPU if available; and write the run manifest of that run | `kedro run --tags gpu` |
 | `plots` | plot saved results | `kedro run --tags plots`: plot again without training |
 
-Every node has `cpu` or `gpu`. Nodes that pass settings to other nodes in memory have both. To prepare data on one
-machine and train on another, run `--tags data` on the first and `--tags gpu` on the second, with the same `data_root`:
-the newest versions of the inputs that an earlier run saved are loaded. The `gpu` run writes the run manifest.
+Every node has `cpu` or `gpu`. Nodes that gather settings have both: each run uses its own parameters. To prepare data
+on one machine and train on another, run `--tags data` on the first and `--tags gpu` on the second, with the same
+`data_root` and parameters: the newest versions of the inputs that an earlier run saved are loaded. The `gpu` run writes
+the run manifest.
 """
 
 DATA = "data"
