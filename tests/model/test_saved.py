@@ -121,6 +121,11 @@ def test_a_hub_id_may_become_a_local_folder_and_a_folder_a_hub_id(
     fill_hub_cache(tmp_path / "empty", None, monkeypatch)
     there = of_hub.find_backbone(source, None)
     assert there == hub, "the revision of a hub id is its identity, wherever its files are"
+    assert of_hub.find_backbone(source, local).name == local.name, (
+        "a folder with the files, while the hub's are not here"
+    )
+    other = BackboneParams(name=str(backbones["llama"]))
+    assert of_hub.find_backbone(source, other) == hub, "another backbone never takes its place"
     monkeypatch.setattr(BackboneSource, "identity", unreachable(BackboneSource.identity, hub.name))
     with pytest.raises(ModelError, match="no hub"):
         of_hub.find_backbone(source, None)

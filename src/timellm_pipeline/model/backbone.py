@@ -95,6 +95,12 @@ class BackboneSource:
         files = sorted(path for name in IDENTIFYING for path in folder.glob(name)) if folder else []
         return {path.name: self._digest(path) for path in files} or None
 
+    def needs_download(self, params: BackboneParams) -> bool:
+        """Whether this is a pinned hub id whose files are not in the local hub cache."""
+        if params.name in ("none", "smollm2") or Path(params.name).expanduser().is_dir():
+            return False
+        return bool(HUB_ID.match(params.name)) and params.name in params.revisions and not _hub_snapshot(params, False)
+
     def load(self, params: BackboneParams, compute: "Compute") -> LoadedBackbone:
         """The first `params.layers` layers, frozen and in evaluation mode, with the tokenizer.
 

@@ -231,6 +231,8 @@ class SavedModel:
         candidates = [trained]
         if place is not None and place.name not in (trained.name, "none"):
             candidates.append(trained.model_copy(update={"name": place.name, "revisions": place.revisions}))
+            # The identity of a hub id is its commit, which does not tell whether its files can be had offline.
+            candidates.sort(key=source.needs_download)
         problems = []
         for candidate in candidates:
             try:
