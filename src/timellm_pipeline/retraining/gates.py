@@ -98,7 +98,7 @@ def champion_gates(
     Args:
         saved: the saved model of the champion.
         first_truth: time stamp of the first value that is forecast, with its time zone if the file has one.
-        block: origins in a block of the bootstrap.
+        block: origins per horizon, rounded up; see `compare_origins`.
     """
     if champion is None or saved is None:
         return [Gate("champion", None, "there is no champion yet", "")]
@@ -115,13 +115,14 @@ def champion_gates(
     ]
     errors, champion_errors = candidate.scores.origin_errors()[0], champion.scores.origin_errors()[0]
     comparison = compare_origins(errors, champion_errors, block)
-    measured = f"MSE {errors.mean():.4f} - {champion_errors.mean():.4f} = {comparison['difference']:+.4f} "
-    measured += f"({comparison['low']:+.4f} to {comparison['high']:+.4f})"
+    measured = f"MSE {errors.mean():.4f} - {champion_errors.mean():.4f} = {comparison.summary()}"
     if gates.prefer == "better":
-        found.append(Gate("champion: significantly better", comparison["high"] < 0, measured, "interval below 0"))
+        if comparison.significant is None:
+            measured = f"{comparison.shortage()}: {_more_origins(block)}"
+        found.append(Gate("champion: significantly better", comparison.better, measured, "interval below 0"))
     else:
         max_difference = gates.tolerance * champion_errors.mean()
-        passed = bool(comparison["difference"] <= max_difference)
+        passed = bool(comparison.difference <= max_difference)
         found.append(Gate("champion: not worse", passed, measured, f"difference at most {max_difference:.4f}"))
     name, ratio = worst_slice(candidate.scores, champion.scores)
     found.append(_limit("champion: slices", ratio, gates.slices, "{:.3f} times in " + name))
@@ -153,6 +154,11 @@ def gate_table(gates: list[dict[str, Any]]) -> str:
     return "\n".join(
         f"  {marks[gate['passed']]:<8} {gate['gate']:<34} {gate['found']}  [{gate['limit']}]" for gate in gates
     )
+
+
+def _more_origins(block: int) -> str:
+    """What increases the number of blocks: closer origins only if no origins share a horizon yet."""
+    return "lower evaluation.test_step or raise split.test_rows" if block == 1 else "raise split.test_rows"
 
 
 def _limit(name: str, value: float | None, limit: float | None, form: str) -> Gate:
