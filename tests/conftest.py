@@ -104,7 +104,7 @@ def small_parameters(backbone: Path | str = "none", **groups: dict[str, Any]) ->
     base: dict[str, dict[str, Any]] = {
         "window": {"seq_len": 48, "pred_len": 12, "window_step": 3, "patch_len": 8, "stride": 4},
         "backbone": {"name": str(backbone)},
-        "model": {"num_prototypes": 20, "d_model": 8, "d_ff": 8, "num_heads": 2},
+        "model": {"linear": "plain", "num_prototypes": 20, "d_model": 8, "d_ff": 8, "num_heads": 2},
         "training": {"batch_size": 8, "max_steps": 12, "save_steps": 4, "validate_steps": 6, "log_steps": 3},
         "evaluation": {"validation_step": 6, "test_step": 6, "batch_size": 16},
     }

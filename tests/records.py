@@ -10,6 +10,7 @@ def finished(**facts: Any) -> Finished:
     plain: dict[str, Any] = {
         "best_step": 5,
         "validation_mse": 0.5,
+        "alpha": {"alpha": 0.5, "fitted": 0.5},
         "stop_reason": "max_steps",
         "steps": 5,
         "resumed": [],

@@ -20,6 +20,7 @@ LAYERS = [
     "versions",
     "parameters",
     "series",
+    "linear",
     "model",
     "evaluation",
     "plots",

@@ -22,6 +22,7 @@ import torch
 from conftest import small_parameters
 from records import finished
 from timellm_pipeline.diagnosis import diagnose
+from timellm_pipeline.evaluation.alpha import Alpha
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import TrainedModel
 from timellm_pipeline.parameters import Parameters
@@ -98,10 +99,11 @@ def place(tmp_path: Path, raw_series: pd.DataFrame, monkeypatch: pytest.MonkeyPa
     parameters = small_parameters(gates={"champion": False, "load": False})
     made = Place(tmp_path / "place", prepare(raw_series, parameters), parameters)
 
-    def train(data: Any, parameters: Any, source: Any, store: Any, version: str, start: Any) -> Any:
-        training = prepare_training(data, parameters, source, store)
-        config = training.model_config(content_id="c", counts={"trainable": 1}, best_step=1, validation_mse=0.5)
-        model = TrainedModel(config, {"weight": torch.zeros(2)}, data.scaler)
+    def train(data: Any, parameters: Any, source: Any, store: Any, version: str, start: Any, linear: Any) -> Any:
+        training = prepare_training(data, parameters, source, store, linear=linear)
+        facts = {"content_id": "c", "counts": {"trainable": 1}, "best_step": 1, "validation_mse": 0.5}
+        config = training.model_config(**facts, alpha=Alpha(alpha=1, fitted=1))
+        model = TrainedModel(config, {"weight": torch.zeros(2)}, data.scaler, training.linear)
         if not training.run.folder.exists():
             training.run.folder.mkdir(parents=True)
             widths = torch.zeros(8, 7, 12).numpy()

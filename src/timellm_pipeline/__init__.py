@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from timellm_pipeline.model.timellm import TimeLLM
 
 __all__ = ["TimeLLM", "__version__"]
-__version__ = "0.1.0"
+__version__ = "0.3.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ import torch
 from conftest import make_inputs, small_parameters
 from synthetic import synthetic_series
 from timellm_pipeline.errors import ModelError
+from timellm_pipeline.evaluation.alpha import Alpha
 from timellm_pipeline.evaluation.baselines import naive, score, seasonal_naive
 from timellm_pipeline.evaluation.report import (
     TestResult,
     describe_for,
+    differences,
     evaluate_saved,
     refuse_other_windows,
     report_table,
@@ -33,7 +36,7 @@ from timellm_pipeline.series.reading import RawFile
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.preparation import prepare_training
 
-MODELS = ("timellm", "naive", "seasonal_naive", "linear")
+MODELS = ("timellm", "linear_part", "correction", "naive", "seasonal_naive", "linear")
 
 
 class Setting:
@@ -44,11 +47,12 @@ class Setting:
         self.data: TrainingData = make_inputs(raw, self.parameters)
         self.source = BackboneSource(folder / "cache")
         training = prepare_training(self.data, self.parameters, self.source, CheckpointStore(folder / "store"))
-        config = training.model_config(content_id="c", counts={"trainable": 1}, best_step=7, validation_mse=0.5)
+        facts = {"content_id": "c", "counts": {"trainable": 1}, "best_step": 7, "validation_mse": 0.5}
+        config = training.model_config(**facts, alpha=Alpha(alpha=1, fitted=1))
         torch.manual_seed(0)
         network = TimeLLM(self.parameters.window, self.parameters.prompt, self.parameters.model, None).network
         weights = {name: weight.detach().clone() for name, weight in network.trainables().items()}
-        TrainedModel(config, weights, self.data.scaler).write(folder / "model")
+        TrainedModel(config, weights, self.data.scaler, training.linear).write(folder / "model")
         self.saved = SavedModel.read(folder / "model")
         self.model = TimeLLM.from_saved(self.saved, self.source, Compute())
         self.test = self.data.windows("test")
@@ -147,19 +151,39 @@ def test_report_table_shows_the_best_first_with_skill_and_significance(make: Mak
     """Without it a model that loses to the baseline could be listed first, or its sign be wrong."""
     metrics = make().run().metrics
     lines = [line.split() for line in report_table(metrics).splitlines()]
-    order = [line[0] for line in lines[1:5]]
+    order = [line[0] for line in lines[1:7]]
     assert order == sorted(MODELS, key=lambda name: metrics["models"][name]["scaled"]["mse"])
-    for line in lines[1:5]:
+    for line in lines[1:7]:
         of = metrics["models"][line[0]]
         assert float(line[1]) == pytest.approx(of["scaled"]["mse"], rel=1e-3)
         assert line[7] == f"{of['skill']:+.1%}"
     seasonal = lines[1 + order.index("seasonal_naive")]
     difference = metrics["models"]["timellm"]["scaled"]["mse"] - metrics["models"]["seasonal_naive"]["scaled"]["mse"]
-    assert float(seasonal[8]) == pytest.approx(difference, abs=1e-4)
+    assert float(seasonal[8].rstrip(",")) == pytest.approx(difference, abs=1e-4)
+    found = metrics["differences"]["seasonal_naive"]
+    assert (found["verdict"], found["low"]) == ("too few origins", None), "12 origins are six horizons"
+    assert " ".join(seasonal[9:]) == "too few origins: 12, needs at least 32"
+
+
+@pytest.mark.parametrize(("better", "verdict"), [(True, "better"), (False, "worse")])
+def test_report_table_says_which_model_is_better(better: bool, verdict: str) -> None:
+    """A significant difference alone does not say whose."""
+    errors, advantage = np.random.default_rng(0).random(200), 0.5 if better else -0.5
+    scores: dict[str, Any] = {
+        "timellm": SimpleNamespace(origin_errors=lambda: (1 + errors - advantage, errors)),
+        "naive": SimpleNamespace(origin_errors=lambda: (1 + errors, errors)),
+    }
+    found = differences(scores, 12)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found and found["naive"]["verdict"] == verdict
+    scaled = dict.fromkeys(("mse", "mae", "rmse"), 1.0)
+    original = dict.fromkeys(("mase", "smape", "wape"), 1.0)
+    models = {name: {"scaled": scaled, "original": original, "skill": None} for name in scores}
+    table = report_table({"models": models, "differences": found, "coverage": {}})
+    assert f"{-advantage:+.4f} ({-advantage:+.4f} to {-advantage:+.4f}), {verdict}" in table
 
 
 def test_errors_by_origin_are_those_of_the_complete_test(make: Make, raw_series: pd.DataFrame) -> None:
-    """Without it the bootstrap would compare something else than the table shows."""
+    """Without it the test of significance would compare something else than the table shows."""
     setting = make()
     result = setting.run()
     for name in MODELS:

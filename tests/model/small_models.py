@@ -14,10 +14,11 @@ UNREAD = "reprogramming.key.bias"  # it cancels in the softmax: its gradient is 
 
 
 def build(parameters: Parameters, cache: Path, seed: int = 0) -> TimeLLM:
-    """An untrained model in evaluation mode."""
+    """An untrained model in evaluation mode, without a linear part: the head of a correction starts at zero."""
+    alone = parameters.model.model_copy(update={"linear": "none"})
     loaded = BackboneSource(cache).load(parameters.backbone, Compute())
     torch.manual_seed(seed)
-    return TimeLLM.around(parameters.window, parameters.prompt, parameters.model, loaded, DESCRIPTION).eval()
+    return TimeLLM.around(parameters.window, parameters.prompt, alone, loaded, DESCRIPTION).eval()
 
 
 def relative(one: torch.Tensor, other: torch.Tensor) -> float:

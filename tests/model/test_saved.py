@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def trained(
     raw_series: pd.DataFrame, backbones: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> TrainedModel:
     root = tmp_path_factory.mktemp("trained")
-    parameters = small_parameters(backbones["gpt2"], training={"max_steps": 6})
+    parameters = small_parameters(backbones["gpt2"], training={"max_steps": 6}, model={"linear": "none"})
     inputs = make_inputs(raw_series, parameters)
     return train_model(inputs, parameters, BackboneSource(root / "c"), CheckpointStore(root / "s"), "v").model
 
@@ -71,7 +72,7 @@ def test_another_backbone_than_in_training_is_refused(
 ) -> None:
     """The trained weights fit one backbone alone."""
     other = {"backbone_identity": {"files": {}, "layers": None}, "backbone_files": files}
-    TrainedModel(trained.config.model_copy(update=other), trained.weights, trained.scaler).write(tmp_path / "one")
+    replace(trained, config=trained.config.model_copy(update=other)).write(tmp_path / "one")
     with pytest.raises(ModelError, match="not the one this model was trained with"):
         TimeLLM.from_saved(SavedModel.read(tmp_path / "one"), BackboneSource(tmp_path / "c"), resolve_compute("no"))
 
@@ -81,9 +82,7 @@ def test_a_backbone_folder_that_moved_is_found_at_the_given_path(
 ) -> None:
     """A model must not be lost because a folder got another name; its files decide."""
     gone = trained.config.backbone.model_copy(update={"name": str(tmp_path / "gone")})
-    TrainedModel(trained.config.model_copy(update={"backbone": gone}), trained.weights, trained.scaler).write(
-        tmp_path / "one"
-    )
+    replace(trained, config=trained.config.model_copy(update={"backbone": gone})).write(tmp_path / "one")
     saved, source, compute = SavedModel.read(tmp_path / "one"), BackboneSource(tmp_path / "c"), resolve_compute("no")
     with pytest.raises(ModelError, match="there is no folder") as caught:
         TimeLLM.from_saved(saved, source, compute)
@@ -100,7 +99,7 @@ def save_as_trained_with(
     """The trained model, as if its backbone had been found under another name in training."""
     found = {"backbone_identity": source.identity(backbone), "backbone_files": source.file_digests(backbone)}
     config = trained.config.model_copy(update={"backbone": backbone, **found})
-    TrainedModel(config, trained.weights, trained.scaler).write(folder)
+    TrainedModel(config, trained.weights, trained.scaler, trained.linear).write(folder)
     return SavedModel.read(folder)
 
 
@@ -172,11 +171,14 @@ def test_a_model_of_format_1_is_read_and_forecasts_the_same(trained: TrainedMode
     content = unsealed(json.loads((tmp_path / "old/config.json").read_text(encoding="utf-8")))
     data = content.pop("trained_on")["data"]
     del content["backbone_files"]
+    del content["alpha"], content["alpha_reason"], content["model"]["linear"], content["model"]["season"]
+    del content["sha256"]["linear.safetensors"]
+    (tmp_path / "old/linear.safetensors").unlink()
     content |= {"format": 1, "data": data}
     (tmp_path / "old/config.json").write_text(json.dumps(sealed(content)), encoding="utf-8")
     new, old = SavedModel.read(tmp_path / "new"), SavedModel.read(tmp_path / "old")
     assert old.config.trained_on == TrainedOn(data=new.config.trained_on.data), "the file of training is unknown"
-    assert old.config.format == 2 and old.config.backbone_files is None
+    assert old.config.format == 3 and old.config.backbone_files is None
     same = ("window", "split", "description", "channels", "training_id", "content_id", "seen_until", "parameters")
     assert all(getattr(old.config, name) == getattr(new.config, name) for name in same)
     source, windows = BackboneSource(tmp_path / "c"), torch.from_numpy(random_windows(4, 48))
@@ -184,10 +186,10 @@ def test_a_model_of_format_1_is_read_and_forecasts_the_same(trained: TrainedMode
         one, other = (TimeLLM.from_saved(saved, source, resolve_compute("no"))(windows) for saved in (new, old))
     assert torch.equal(one, other)
     TimeLLM.from_saved(old, source, resolve_compute("no")).save(tmp_path / "again")
-    assert SavedModel.read(tmp_path / "again").config.format == 2
+    assert SavedModel.read(tmp_path / "again").config.format == 3
 
 
-@pytest.mark.parametrize("change", [{"format": 3}, {"format": None}, {"format": 1, "data": None}])
+@pytest.mark.parametrize("change", [{"format": 4}, {"format": None}, {"format": 1, "data": None}])
 def test_a_model_of_a_format_that_is_not_known_is_refused(
     trained: TrainedModel, tmp_path: Path, change: dict[str, Any]
 ) -> None:
@@ -195,7 +197,7 @@ def test_a_model_of_a_format_that_is_not_known_is_refused(
     trained.write(tmp_path / "one")
     content = unsealed(json.loads((tmp_path / "one/config.json").read_text(encoding="utf-8")))
     (tmp_path / "one/config.json").write_text(json.dumps(sealed({**content, **change})), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"this version reads 2|cannot read config\.json or scaler\.json"):
+    with pytest.raises(ModelError, match=r"this version reads 3|cannot read config\.json or scaler\.json"):
         SavedModel.read(tmp_path / "one")
 
 
@@ -271,5 +273,5 @@ def test_a_model_with_a_weight_that_is_not_finite_is_not_saved(trained: TrainedM
     """Its forecasts would all be blank."""
     weights = {**trained.weights, "head.bias": torch.full((12,), float("inf"))}
     with pytest.raises(ModelError, match=r"head\.bias"):
-        TrainedModel(trained.config, weights, trained.scaler).publish(tmp_path / "new")
+        TrainedModel(trained.config, weights, trained.scaler, trained.linear).publish(tmp_path / "new")
     assert not list(tmp_path.iterdir())

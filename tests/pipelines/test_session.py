@@ -71,7 +71,7 @@ def test_train_goes_from_csv_to_metrics_and_every_result_is_versioned(trained: t
     root, version = trained
     metrics = load_json(root, "08_reporting/test_metrics.json", version)
     assert metrics["num_windows"] == 84 and metrics["test_step"] == 6
-    assert set(metrics["models"]) == {"timellm", "naive", "seasonal_naive", "linear"}
+    assert set(metrics["models"]) == {"timellm", "linear_part", "correction", "naive", "seasonal_naive", "linear"}
     for of_model in metrics["models"].values():
         for unit in ("scaled", "original"):
             assert np.isfinite(of_model[unit]["mse"]) and len(of_model[unit]["per_horizon"]["mae"]) == 12
@@ -81,14 +81,13 @@ def test_train_goes_from_csv_to_metrics_and_every_result_is_versioned(trained: t
     assert wanted | {"stop_reason"} <= set(manifest)
     assert manifest["trained"] is True and manifest["trained_in"] == version and manifest["raw_unchanged"] is True
     assert manifest["raw_path"].endswith(".csv") and "raw_csv" not in manifest["resolved"]
-    assert {"model.safetensors", "scaler.json", "intervals.safetensors", "test_metrics", "training_history"} == set(
-        manifest["outputs"]
-    )
+    files = {"model.safetensors", "scaler.json", "linear.safetensors", "intervals.safetensors"}
+    assert {*files, "test_metrics", "training_history"} == set(manifest["outputs"])
     assert manifest["test"]["timellm"]["mse"] == metrics["models"]["timellm"]["scaled"]["mse"]
     model = SavedModel.read(root / "06_models/timellm_model" / version / "timellm_model")
     assert model.config.training_id == manifest["training_id"]
     assert (model.folder.parent / "run_manifest.json").is_file()
-    files = ["config.json", "intervals.safetensors", "model.safetensors", "scaler.json"]
+    files = ["config.json", "intervals.safetensors", "linear.safetensors", "model.safetensors", "scaler.json"]
     assert sorted(path.name for path in model.folder.iterdir()) == files
     store = root / "06_models/checkpoints" / manifest["training_id"]
     assert sorted(store.glob("step-*"))[-1].name == "step-000000010"
@@ -266,7 +265,7 @@ def test_a_published_checkpoint_becomes_a_model_that_evaluates_and_forecasts(
     )
     state = {f"module.{name}": weight for name, weight in published.state_dict().items()}
     torch.save({"module": state}, tmp_path / "checkpoint")
-    vocabulary = {"prototypes": "vocabulary", "num_prototypes": 1000}
+    vocabulary = {"linear": "none", "prototypes": "vocabulary", "num_prototypes": 1000}
     run(
         "import_upstream",
         tmp_path,
@@ -283,7 +282,11 @@ def test_a_published_checkpoint_becomes_a_model_that_evaluates_and_forecasts(
     with pytest.raises(Exception, match=r"missing output_projection\.linear\.bias"):
         run("import_upstream", tmp_path, csv, backbones["gpt2"], model=vocabulary, checkpoint=str(tmp_path / "cut"))
     with pytest.raises(Exception, match="map over the vocabulary"):
-        run("import_upstream", tmp_path, csv, backbones["gpt2"], checkpoint=str(tmp_path / "checkpoint"))
+        alone = {"linear": "none"}
+        run("import_upstream", tmp_path, csv, backbones["gpt2"], model=alone, checkpoint=str(tmp_path / "checkpoint"))
+    with pytest.raises(Exception, match="they correct nothing"):
+        corrected = {**vocabulary, "linear": "plain"}
+        run("import_upstream", tmp_path, csv, backbones["gpt2"], model=corrected, checkpoint=str(tmp_path / "cut"))
 
 
 def test_a_refusal_ends_with_status_3_after_its_report_and_forecast_takes_the_champion(

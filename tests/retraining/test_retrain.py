@@ -106,8 +106,9 @@ def test_a_candidate_is_held_against_the_champion_on_rows_the_champion_has_not_s
 
 def test_a_worse_candidate_is_refused_by_its_numbers(workplace: Workplace) -> None:
     """Promotion on a schedule must not be promotion of anything."""
-    workplace.retrain(cut(500), training={"max_steps": 60})
-    worse = workplace.retrain(cut(640), training={"max_steps": 1}, gates={"prefer": "better"})
+    workplace.retrain(cut(500), training={"max_steps": 60}, model={"linear": "none"})
+    few = {"max_steps": 1}
+    worse = workplace.retrain(cut(640), training=few, gates={"prefer": "better"}, model={"linear": "none"})
     assert worse["decision"] == "refused" and "significantly better" in worse["reason"]
     assert workplace.registry.champion().version == v(1)
     assert worse["candidate"]["test"]["timellm"]["mse"] > worse["champion"]["test_mse"]
@@ -222,10 +223,11 @@ def test_a_retraining_that_was_interrupted_resumes(workplace: Workplace, monkeyp
 
 def test_a_warm_start_begins_with_the_champions_weights(workplace: Workplace) -> None:
     """Without it `retrain.start` could be read by nobody."""
-    workplace.retrain(cut(500), training={"max_steps": 60})
+    alone = {"linear": "none"}
+    workplace.retrain(cut(500), training={"max_steps": 60}, model=alone)
     few = {"max_steps": 1, "learning_rate": 1e-6}
-    warm = workplace.retrain(cut(640), training=few, retrain={"start": "champion"})
-    cold = workplace.retrain(cut(640), training=few)
+    warm = workplace.retrain(cut(640), training=few, retrain={"start": "champion"}, model=alone)
+    cold = workplace.retrain(cut(640), training=few, model=alone)
     errors = [report["candidate"]["test"]["timellm"]["mse"] for report in (warm, cold)]
     assert errors[0] == pytest.approx(warm["champion"]["test_mse"], rel=1e-2)
     assert errors[0] < errors[1]

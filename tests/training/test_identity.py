@@ -8,12 +8,14 @@ import torch
 
 import timellm_pipeline
 from conftest import ROOT
+from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.parameters import BackboneParams
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.training import identity
 from timellm_pipeline.training.identity import content_facts, differences, processor_model, source_digest
 
+PART = LinearPart.mean_of_window(4, 2)
 PACKAGE = ROOT / "src/timellm_pipeline"
 FIRST = """processor\t: 0
 vendor_id\t: GenuineIntel
@@ -36,9 +38,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def changes_content_id(changed: Path) -> bool:
     """Whether one more line in a file changes the content id."""
-    before = digest_of(content_facts("an id", BackboneParams(name="none"), Compute()))
+    before = digest_of(content_facts("an id", PART, BackboneParams(name="none"), Compute()))
     changed.write_text(changed.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
-    return digest_of(content_facts("an id", BackboneParams(name="none"), Compute())) != before
+    return digest_of(content_facts("an id", PART, BackboneParams(name="none"), Compute())) != before
 
 
 @pytest.mark.parametrize(
@@ -128,9 +130,9 @@ def test_the_processor_is_named_by_vendor_family_model_and_stepping(tmp_path: Pa
 def test_the_content_id_names_the_processor_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same instruction set on another processor may round differently."""
     backbone, compute = BackboneParams(name="none"), Compute()
-    ours = content_facts("an id", backbone, compute)
+    ours = content_facts("an id", PART, backbone, compute)
     assert ours["device"].startswith(f"cpu {processor_model()}, {torch.backends.cpu.get_cpu_capability()}, ")
     monkeypatch.setattr(identity, "processor_model", lambda: "another processor")
-    theirs = content_facts("an id", backbone, compute)
+    theirs = content_facts("an id", PART, backbone, compute)
     (difference,) = differences(ours, theirs)
     assert difference.startswith("device: cpu another proc")

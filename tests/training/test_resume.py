@@ -119,7 +119,8 @@ def test_early_stopping_keeps_counting_after_a_resume(
 ) -> None:
     """A counter that restarts at zero would train longer after each interruption."""
     parameters = small_parameters(
-        training={**LONG, "max_steps": 80, "validate_steps": 4, "patience": 2, "learning_rate": 0.3}
+        training={**LONG, "max_steps": 80, "validate_steps": 4, "patience": 2, "learning_rate": 0.3},
+        model={"linear": "none"},
     )
     complete = train(raw_series, parameters, tmp_path / "complete")
     assert complete.record.stop_reason == "early_stopping" and complete.record.steps < 80

@@ -11,8 +11,7 @@ import pytest
 from test_resume import LONG, assert_same, train
 
 from conftest import small_parameters
-from timellm_pipeline.model.batches import BatchMaker, load_batches
-from timellm_pipeline.model.future import ArrayWindows
+from timellm_pipeline.model.batches import ArrayWindows, BatchMaker, load_batches
 from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.training.signals import STOPPING, StopSignals, TrainingStopped
 
@@ -89,7 +88,7 @@ def test_a_run_under_nohup_continues_when_the_terminal_closes() -> None:
 
 def test_workers_leave_signals_to_the_parent() -> None:
     """Ctrl-C reaches the process group; a worker that ends by it would end training without a checkpoint."""
-    windows = ArrayWindows(np.zeros((1, 6), dtype=np.float32))
+    windows = ArrayWindows.of(np.zeros((1, 6), dtype=np.float32))
     made = load_batches(BatchMaker(windows, None), [], num_workers=1)
     before = {number: signal.getsignal(number) for number in STOPPING}
     try:

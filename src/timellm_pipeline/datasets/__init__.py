@@ -15,7 +15,7 @@ from timellm_pipeline.datasets.handles import (
     RunContextDataset,
 )
 from timellm_pipeline.datasets.model import TimeLLMDataset
-from timellm_pipeline.datasets.panels import PanelDataset, WindowIndexDataset
+from timellm_pipeline.datasets.panels import LinearPartDataset, PanelDataset, WindowIndexDataset
 from timellm_pipeline.datasets.raw_series import RawSeriesDataset
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "AtomicTextDataset",
     "BackboneDataset",
     "CheckpointStoreDataset",
+    "LinearPartDataset",
     "PanelDataset",
     "RawSeriesDataset",
     "RecordDataset",

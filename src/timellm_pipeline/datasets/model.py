@@ -5,7 +5,8 @@ from pathlib import Path
 
 from timellm_pipeline.datasets.atomic import AtomicDataset
 from timellm_pipeline.datasets.previews import JSONPreview
-from timellm_pipeline.model.saved import CONFIG, SavedModel, TrainedModel, find_damage
+from timellm_pipeline.model.folder import CONFIG, find_damage
+from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.retraining.registry import Registry
 
 

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from timellm_pipeline.evaluation.errors import ErrorSums
-from timellm_pipeline.model.intervals import MOST_WINDOWS, HalfWidths, half_widths, too_few
+from timellm_pipeline.model.intervals import HalfWidths, half_widths, too_few
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters.forecast import LEVELS
 from timellm_pipeline.series.windows import Windows
@@ -14,22 +15,24 @@ from timellm_pipeline.series.windows import Windows
 log = logging.getLogger(__name__)
 
 
-def calibrate(model: TimeLLM, validation: Windows, batch_size: int) -> HalfWidths:
-    """Half-widths of the prediction intervals, from errors on at most 20,000 validation windows, in scaled units."""
-    step = -(-len(validation) // MOST_WINDOWS)
-    sample = np.arange(0, len(validation), step)
-    errors = np.empty((len(sample), validation.pred_len), dtype=np.float32)
-    for which, forecast, truth in model.forecast_windows(validation, batch_size, sample, "intervals"):
-        errors[which // step] = forecast - truth
-    channel = validation.channel(sample)
+def calibrate(
+    errors: Float[np.ndarray, "windows pred_len"], channel: Int[np.ndarray, "windows"], num_channels: int
+) -> HalfWidths:
+    """Half-widths of the prediction intervals in scaled units, from errors on validation windows.
+
+    Args:
+        errors: errors of windows that chose neither the model nor the weight of its correction where possible.
+        channel: channel index of each window.
+        num_channels: number of channels.
+    """
     fewest = int(np.unique(channel, return_counts=True)[1].min())
-    log.info("computed prediction intervals from the errors of %s validation windows", f"{len(sample):,}")
+    log.info("computed prediction intervals from the errors of %s validation windows", f"{len(errors):,}")
     unreliable = [level for level in LEVELS if too_few(fewest, level)]
     if unreliable:
         log.warning(
             "%s windows per channel are too few for intervals of %s %%: they may be too narrow", fewest, unreliable
         )
-    return half_widths(errors, channel, len(validation.names))
+    return half_widths(errors, channel, num_channels)
 
 
 def score_model(

@@ -9,10 +9,12 @@ import pandas as pd
 from pydantic import BaseModel
 
 from timellm_pipeline.errors import ModelError
-from timellm_pipeline.evaluation.baselines import CHUNK, Forecast, fit_linear, naive, seasonal_naive
+from timellm_pipeline.evaluation.baselines import CHUNK, Forecast, naive, seasonal_naive
 from timellm_pipeline.evaluation.coverage import Coverage
 from timellm_pipeline.evaluation.scores import TestScores, season_errors
-from timellm_pipeline.evaluation.significance import compare_origins
+from timellm_pipeline.evaluation.significance import Comparison, compare_origins
+from timellm_pipeline.linear.fit import fit_ridge
+from timellm_pipeline.linear.fitter import Task
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.batches import in_order
 from timellm_pipeline.model.compute import compute_as_trained
@@ -24,12 +26,11 @@ from timellm_pipeline.series.frequency import season_length
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import WindowData
 from timellm_pipeline.series.scaling import Scaler
-from timellm_pipeline.series.windows import Windows, every_window
+from timellm_pipeline.series.windows import Windows
 
 log = logging.getLogger(__name__)
 
 NUM_EXAMPLES = 4
-MOST_LINEAR = 2_000_000  # limit of training windows of the linear baseline
 
 
 @dataclass(frozen=True)
@@ -93,24 +94,32 @@ def evaluate_saved(
     """
     refuse_other_windows(saved, data)  # before the backbone is loaded
     description = describe_for(saved, data.scaled, data.scaler)
-    model = TimeLLM.from_saved(saved, source, compute_as_trained(saved.config.precision), place, description)
+    compute = compute_as_trained(saved.config.precision)
+    model = TimeLLM.from_saved(saved, source, compute, place, description, correction=True)
+    if evaluation.alpha is not None:
+        model.alpha = evaluation.alpha
     return run_test(saved, model, data, evaluation)
 
 
 def run_test(saved: SavedModel, model: TimeLLM, data: WindowData, evaluation: EvaluationParams) -> TestResult:
-    """Test result: every indexed test window is scored once with the model and with the baselines."""
+    """Test result: every indexed test window is scored once with the model, its parts, and the baselines."""
     config, scaled, scaler = saved.config, data.scaled, data.scaler
     test = data.windows("test")
     season = evaluation.season or season_length(scaled.frequency)
     baselines = baseline_forecasts(data, config.window, season)
-    scores = {"timellm": TestScores(test, scaler)}
+    weights = {"timellm": model.alpha}
+    if model.linear.is_fitted:
+        weights |= {"linear_part": 0.0, "correction": 1.0}
+    scores = {name: TestScores(test, scaler) for name in weights}
     coverage = Coverage(saved.intervals() if saved.scaler.channels == scaler.channels else None)
     chosen = _example_windows(test, config.window.target)
     kept: dict[int, np.ndarray] = {}
-    for which, forecast, truth in model.forecast_windows(test, evaluation.batch_size, label="test"):
-        scores["timellm"].add(which, forecast, truth)
-        coverage.add(forecast - truth, test.channel(which))
-        kept.update({int(number): forecast[row] for row, number in enumerate(which) if number in chosen})
+    for parts in model.forecast_parts(test, evaluation.batch_size, label="test"):
+        for name, alpha in weights.items():
+            scores[name].add(parts.which, parts.forecast(alpha), parts.truth)
+        forecast = parts.forecast(model.alpha)
+        coverage.add(forecast - parts.truth, test.channel(parts.which))
+        kept.update({int(number): forecast[row] for row, number in enumerate(parts.which) if number in chosen})
     scores |= {name: score_test(forecast, test, scaler) for name, forecast in baselines.items()}
     metrics = {
         "training_id": config.training_id,
@@ -119,6 +128,8 @@ def run_test(saved: SavedModel, model: TimeLLM, data: WindowData, evaluation: Ev
         "num_windows": len(test),
         "test_step": data.index.facts.test_step,
         "season": season,
+        "alpha": model.alpha,
+        "alpha_reason": config.alpha_reason if model.alpha == config.alpha else "set by evaluation.alpha",
         "models": compare(scores, season_errors(scaled, scaler.rows, season)),
         "differences": differences(scores, -(-test.pred_len // data.index.facts.test_step)),
         "coverage": coverage.report(),
@@ -135,14 +146,13 @@ def _prefixed(name: str, group: BaseModel) -> dict[str, Any]:
 def baseline_forecasts(data: WindowData, window: WindowParams, season: int) -> dict[str, Forecast]:
     """Baselines by name. Each maps windows [batch, seq_len] to forecasts [batch, pred_len].
 
-    The linear baseline is fitted on every training window, independent of `window.window_step`, to be as strong as
-    possible.
+    The linear baseline is a ridge regression on every training window, independent of `window.window_step`, to be as
+    strong as possible.
     """
-    train = every_window(data.scaled, data.scaler.rows, window, MOST_LINEAR)
     return {
         "naive": lambda x: naive(x, window.pred_len),
         "seasonal_naive": lambda x: seasonal_naive(x, window.pred_len, season),
-        "linear": fit_linear(train, data.windows("validation")),
+        "linear": fit_ridge(Task.of(data, window, season)).forecast,
     }
 
 
@@ -209,15 +219,18 @@ def compare(scores: dict[str, TestScores], season: np.ndarray) -> dict[str, Any]
 
 
 def differences(scores: dict[str, TestScores], block: int) -> dict[str, Any]:
-    """MSE of Time-LLM minus that of each other model (scaled units), with interval and significance.
+    """MSE of Time-LLM minus that of each other model (scaled units), with interval and verdict.
 
     Args:
         scores: scores of each model.
-        block: origins per block of the bootstrap; see `compare_origins`.
+        block: origins per horizon, rounded up; see `compare_origins`.
+
+    Returns:
+        `Comparison` of each other model as plain values.
     """
     timellm, _ = scores["timellm"].origin_errors()
     return {
-        name: compare_origins(timellm, other.origin_errors()[0], block)
+        name: compare_origins(timellm, other.origin_errors()[0], block).model_dump()
         for name, other in scores.items()
         if name != "timellm"
     }
@@ -239,6 +252,9 @@ def report_table(metrics: dict[str, Any]) -> str:
     lines.append(
         "  MSE, MAE, RMSE in scaled units; MASE relative to seasonal naive in training; sMAPE, WAPE in percent"
     )
+    if "linear_part" in models:
+        lines.append("  timellm (shipped) = linear_part + alpha * correction; in the row `correction`, alpha is 1")
+        lines.append(f"  alpha {metrics['alpha']:.3f}: {metrics['alpha_reason']}")
     covered = [
         f"{level} %: {counts['inside']:.1%}" for level, counts in metrics["coverage"].items() if level in ("80", "95")
     ]
@@ -251,8 +267,7 @@ def _difference(metrics: dict[str, Any], name: str) -> str:
     found = metrics["differences"].get(name)
     if found is None:
         return ""
-    verdict = {True: "significant", False: "not significant", None: "too few origins"}[found["significant"]]
-    return f"{found['difference']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f}), {verdict}"
+    return Comparison.model_validate(found).summary()
 
 
 def _origins(scores: dict[str, TestScores], scaled: Panel) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Batches of windows with tokenised prompts, prepared in the main process or in worker processes."""
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -43,7 +43,7 @@ class Batch:
 
 @runtime_checkable
 class BatchSource(Protocol):
-    """Numbered windows."""
+    """Numbered windows with inputs and targets."""
 
     def __len__(self) -> int: ...
 
@@ -52,6 +52,54 @@ class BatchSource(Protocol):
     ) -> tuple[Float32[np.ndarray, "batch seq_len"], Float32[np.ndarray, "batch pred_len"]]:
         """Inputs and targets of the windows with the given numbers, in scaled units."""
         ...
+
+
+@runtime_checkable
+class SeriesWindows(BatchSource, Protocol):
+    """Numbered windows of named series, which can be forecast."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Id of each series."""
+        ...
+
+    def channel(self, which: Int[np.ndarray, "batch"]) -> Int[np.ndarray, "batch"]:
+        """Series index of each window."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayWindows:
+    """Windows without targets.
+
+    Attributes:
+        inputs: input points in scaled units.
+        names: id of each series.
+        number: series index of each window.
+    """
+
+    inputs: Float32[np.ndarray, "windows seq_len"]
+    names: tuple[str, ...]
+    number: Int[np.ndarray, "windows"]
+
+    @classmethod
+    def of(cls, inputs: Float32[np.ndarray, "windows seq_len"], series: Sequence[str] | None = None) -> "ArrayWindows":
+        """Windows of the given series; without ids, of unknown series."""
+        if series is None:
+            return cls(inputs, ("",), np.zeros(len(inputs), dtype=np.int64))
+        names = tuple(dict.fromkeys(series))
+        return cls(inputs, names, np.array([names.index(name) for name in series], dtype=np.int64))
+
+    def channel(self, which: Int[np.ndarray, "batch"]) -> Int[np.ndarray, "batch"]:
+        """Series index of each window."""
+        return self.number[which]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def gather(self, which: Int[np.ndarray, "batch"]) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs, and targets with a horizon of 0 points."""
+        return self.inputs[which], np.zeros((len(which), 0), dtype=np.float32)
 
 
 class BatchMaker(Dataset[Batch]):

@@ -1,32 +1,62 @@
-"""The inference loop: forecasts of windows, batch by batch."""
+"""Inference: forecasts of windows, batch by batch, as a linear part and a correction."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from timellm_pipeline.model.batches import BatchMaker, BatchSource, in_order, load_batches
+from timellm_pipeline.errors import ModelError
+from timellm_pipeline.linear.part import LinearPart
+from timellm_pipeline.model.batches import ArrayWindows, Batch, BatchMaker, SeriesWindows, in_order, load_batches
 from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.model.network import Network
-from timellm_pipeline.model.prompt import PromptWriter
+from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
 
 
-def forecast_batches(
-    network: Network,
+@dataclass(frozen=True)
+class Parts:
+    """Forecasts of a batch, in scaled units.
+
+    Attributes:
+        which: window numbers.
+        linear: linear forecasts.
+        correction: output of the network; None if it was not run.
+        truth: targets.
+    """
+
+    which: Int[np.ndarray, "batch"]
+    linear: Float[np.ndarray, "batch pred_len"]
+    correction: Float[np.ndarray, "batch pred_len"] | None
+    truth: Float[np.ndarray, "batch horizon"]
+
+    def forecast(self, alpha: float) -> Float[np.ndarray, "batch pred_len"]:
+        """The linear forecast plus `alpha` times the correction, in float32."""
+        if self.correction is None or alpha == 0:
+            return self.linear.astype(np.float32)
+        return (self.linear + alpha * self.correction).astype(np.float32)
+
+
+def forecast_parts(
+    linear: LinearPart,
+    network: Network | None,
     writer: PromptWriter | None,
     compute: Compute,
-    windows: BatchSource,
+    windows: SeriesWindows,
     batch_size: int,
     which: np.ndarray | None = None,
     label: str = "forecasts",
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Iterator over (window numbers, forecasts [batch, pred_len], targets) in scaled units.
+) -> Iterator[Parts]:
+    """Iterator over the parts of the forecasts of each batch.
 
     The network is set to evaluation mode.
 
     Args:
-        network: the network, on the device of `compute`.
+        linear: the linear part.
+        network: the network, on the device of `compute`; None: only the linear part.
         writer: prompt writer; None without a language model.
         compute: device and precision.
         windows: windows to forecast.
@@ -34,13 +64,140 @@ def forecast_batches(
         which: numbers of the windows to forecast, in this order; None: all windows.
         label: label of the progress bar.
     """
-    network.eval()
     numbers = np.arange(len(windows)) if which is None else which
     order = (numbers[positions] for positions in in_order(len(numbers), batch_size))
-    loader = load_batches(BatchMaker(windows, writer), order)
+    series = linear.numbers(windows.names)
     bar = tqdm(total=len(numbers), desc=label, unit="window", leave=False, disable=None)
-    with bar, torch.no_grad(), compute.autocast():
-        for batch in loader:
-            on_device = batch.to(compute.device)
-            yield batch.which, network(on_device.x, on_device.prompts).float().cpu().numpy(), batch.y.numpy()
-            bar.update(len(batch.which))
+    with bar:
+        if network is None:
+            for batch in order:
+                x, y = windows.gather(batch)
+                yield Parts(batch, linear.forecast(x, series[windows.channel(batch)]), None, y)
+                bar.update(len(batch))
+            return
+        network.eval()
+        for loaded in load_batches(BatchMaker(windows, writer), order):
+            forecast = linear.forecast(loaded.x.numpy(), series[windows.channel(loaded.which)])
+            yield Parts(loaded.which, forecast, _run(network, compute, loaded), loaded.y.numpy())
+            bar.update(len(loaded.which))
+
+
+class Forecaster:
+    """Forecasts windows in scaled units: the linear part plus `alpha` times the output of the network.
+
+    Args:
+        linear: the linear part.
+        network: the network, moved to the device of `compute`; None if `alpha` is 0 and it was not loaded.
+        writer: writes the prompts of windows; None without a language model.
+        compute: device and precision.
+        alpha: weight of the network's output.
+    """
+
+    def __init__(
+        self, linear: LinearPart, network: Network | None, writer: PromptWriter | None, compute: Compute, alpha: float
+    ) -> None:
+        self.linear, self.writer, self.compute, self.alpha = linear, writer, compute, alpha
+        self._network = None if network is None else network.to(compute.device)
+
+    @property
+    def network(self) -> Network:
+        """The `nn.Module`. Raises ModelError if the model was loaded without it."""
+        if self._network is None:
+            raise ModelError(
+                "this model forecasts with its linear part alone (alpha is 0), so its network was not loaded",
+                where="TimeLLM",
+                do="load it with its network: TimeLLM.load(folder, correction=True)",
+            )
+        return self._network
+
+    def forecast_array(
+        self,
+        inputs: Float[np.ndarray, "windows seq_len"],
+        batch_size: int,
+        series: Sequence[str] | None = None,
+    ) -> Float[np.ndarray, "windows pred_len"]:
+        """Forecasts of windows, in scaled units.
+
+        Args:
+            inputs: windows in scaled units.
+            batch_size: windows per batch.
+            series: id of the series of each window. By default, the series are unknown.
+        """
+        windows = ArrayWindows.of(inputs, series)
+        batches = [forecast for _, forecast, _ in self.forecast_windows(windows, batch_size)]
+        return np.concatenate(batches).astype(np.float64)
+
+    def forecast_windows(
+        self,
+        windows: SeriesWindows,
+        batch_size: int,
+        which: np.ndarray | None = None,
+        label: str = "forecasts",
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Iterator over (window numbers, forecasts, targets) of batches, in scaled units, in evaluation mode.
+
+        Args:
+            windows: windows to forecast.
+            batch_size: windows per batch.
+            which: numbers of the windows to forecast. By default, all windows.
+            label: label of the progress bar.
+        """
+        network = None if self.alpha == 0 else self.network
+        parts = forecast_parts(self.linear, network, self.writer, self.compute, windows, batch_size, which, label)
+        for batch in parts:
+            yield batch.which, batch.forecast(self.alpha), batch.truth
+
+    def forecast_parts(
+        self, windows: SeriesWindows, batch_size: int, which: np.ndarray | None = None, label: str = "forecasts"
+    ) -> Iterator[Parts]:
+        """As `forecast_windows`, with linear part and correction apart. Needs the network."""
+        return forecast_parts(self.linear, self.network, self.writer, self.compute, windows, batch_size, which, label)
+
+    def __call__(
+        self,
+        x: Float[Tensor, "batch seq_len"],
+        prompts: PromptTokens | None = None,
+        series: Sequence[str] | None = None,
+    ) -> Float[Tensor, "batch pred_len"]:
+        """Forecasts [batch, pred_len] in scaled units. Each depends only on its own window and series.
+
+        Args:
+            x: windows [batch, seq_len] in scaled units.
+            prompts: prompt tokens of the windows. By default, they are computed from `x`.
+            series: id of the series of each window. By default, and for an unknown id, the linear part is the one that
+                all series share.
+        """
+        values = x.detach().float().cpu().numpy()
+        number = None if series is None else self.linear.numbers(series)
+        linear = torch.from_numpy(self.linear.forecast(values, number).astype(np.float32)).to(x.device)
+        if self.alpha == 0:
+            return linear
+        if prompts is None and self.writer is not None:
+            prompts = self.writer.tokens(values)
+        forecast: Tensor = linear + self.alpha * self.network(x, prompts)
+        return forecast
+
+    def train(self, mode: bool = True) -> "Forecaster":
+        """The model, with the trainable layers in training mode if `mode`, otherwise in evaluation mode."""
+        if self._network is not None:
+            self._network.train(mode)
+        return self
+
+    def eval(self) -> "Forecaster":
+        """The model in evaluation mode."""
+        return self.train(False)
+
+    def to(self, device: torch.device | str) -> "Forecaster":
+        """The model, moved to a device."""
+        self.compute = replace(self.compute, device=torch.device(device))
+        if self._network is not None:
+            self._network.to(self.compute.device)
+        return self
+
+
+@torch.no_grad()
+def _run(network: Network, compute: Compute, batch: Batch) -> Float[np.ndarray, "batch pred_len"]:
+    on_device = batch.to(compute.device)
+    with compute.autocast():
+        output: np.ndarray = network(on_device.x, on_device.prompts).float().cpu().numpy()
+    return output

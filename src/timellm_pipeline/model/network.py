@@ -1,8 +1,11 @@
-"""The Time-LLM network: maps a window and its prompt to a forecast through a frozen language model.
+"""The Time-LLM network: maps a window and its prompt through a frozen language model to a correction of a forecast.
 
     window [B, seq_len] -> instance normalisation -> patches [B, P, d_model]
       -> reprogramming by prototypes [B, P, width] -> frozen backbone after the prompt [B, P, width]
-      -> first d_ff units of each patch, flattened [B, d_ff * P] -> linear head [B, pred_len] -> denormalisation
+      -> first d_ff units of each patch, flattened [B, d_ff * P] -> linear head [B, pred_len] -> times the deviation
+
+The forecast is the linear part plus the output. Without a linear part (`model.linear: none`) it is the mean of the
+window plus the output, which is the published denormalisation.
 
 The module does not depend on files, tables or tokenizers, and does not choose a device.
 
@@ -77,6 +80,9 @@ class Network(nn.Module):
         # Dropout before the linear layer: after it, as in the published code, it would set forecast steps to zero.
         self.head_dropout = nn.Dropout(model.dropout)
         self.head = nn.Linear(model.d_ff * window.patches_per_window, window.pred_len)
+        if model.linear != "none":  # a correction starts as no correction
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
         self.backbone = backbone
         if backbone is not None:
             backbone.requires_grad_(False)
@@ -127,7 +133,7 @@ class Network(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch seq_len"], prompts: PromptTokens | None = None
     ) -> Float[Tensor, "batch pred_len"]:
-        """Forecasts [batch, pred_len] in scaled units. Each depends only on its own window.
+        """Corrections [batch, pred_len] in scaled units. Each depends only on its own window.
 
         Args:
             x: windows [batch, seq_len] in scaled units.
@@ -138,7 +144,7 @@ class Network(nn.Module):
         reprogrammed = self.reprogramming(patches, self._keys_values())  # (B, P, width)
         hidden = self._run_backbone(reprogrammed, prompts)[..., : self.d_ff].float()  # (B, P, d_ff)
         flat = hidden.transpose(1, 2).flatten(1)  # ordered by unit, then by patch, as in the published code
-        return self.head(self.head_dropout(flat)).float() * deviation + mean
+        return self.head(self.head_dropout(flat)).float() * deviation
 
     def prototype_attention(self, x: Float[Tensor, "batch seq_len"]) -> Float[Tensor, "batch patches prototypes"]:
         """Attention weights from patches to prototypes, averaged over heads. The weights of a patch sum to 1.

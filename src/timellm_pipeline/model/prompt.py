@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from timellm_pipeline.errors import PromptError
 from timellm_pipeline.model.statistics import WindowStatistics, window_statistics
 from timellm_pipeline.parameters import PromptParams, WindowParams
 from timellm_pipeline.series.frequency import frequency_in_words
@@ -161,3 +162,16 @@ def describe_series(
     name = frequency_in_words(frequency)
     article = "An" if name.startswith(("hourly", "evenly")) else "A"
     return f"{article} {name} series with {count} ({named}) from {first} to {last}."
+
+
+def refuse_long_prompt(writer: PromptWriter, window: WindowParams, config: Any) -> None:
+    """Raise PromptError if prompt and patches need more positions than the backbone with this config has."""
+    positions = getattr(config, "max_position_embeddings", None)
+    needed = writer.longest_probe + window.patches_per_window
+    if positions is not None and needed > positions:
+        raise PromptError(
+            f"prompt ({writer.longest_probe} tokens) and patches ({window.patches_per_window}) need {needed} "
+            f"positions; the backbone has {positions}",
+            where="prompt.description, window.stride",
+            do="shorten prompt.description, or raise window.stride so that a window has fewer patches",
+        )

@@ -1,5 +1,5 @@
 """Save and read a trained model as a folder: `config.json`, `model.safetensors` (only the trainable weights),
-`scaler.json` and, if the model was calibrated, `intervals.safetensors`.
+`scaler.json`, `linear.safetensors` and, if the model was calibrated, `intervals.safetensors`.
 
 `config.json` is written last and contains the digests of the other files and of itself, so damage is always detected.
 It contains the identity of the frozen backbone; the weights of the backbone are never copied.
@@ -12,10 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from timellm_pipeline.errors import BackboneError, ModelError
 from timellm_pipeline.files import is_link, move, remove_folder
+from timellm_pipeline.linear.part import LinearPart
+from timellm_pipeline.model.folder import (
+    CONFIG,
+    FORMAT,
+    LINEAR,
+    SCALER,
+    WEIGHTS,
+    as_newest_format,
+    find_damage,
+    read_config,
+)
 from timellm_pipeline.model.intervals import INTERVALS, HalfWidths, intervals_as_bytes, intervals_from_bytes
 from timellm_pipeline.parameters import (
     BackboneParams,
@@ -26,7 +37,7 @@ from timellm_pipeline.parameters import (
     SplitParams,
     WindowParams,
 )
-from timellm_pipeline.series.identity import digest_of_file, sealed, unsealed
+from timellm_pipeline.series.identity import digest_of_file, sealed
 from timellm_pipeline.series.scaling import Scaler
 from timellm_pipeline.series.windows import forecast_channels
 
@@ -34,9 +45,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from timellm_pipeline.model.backbone import BackboneSource
-
-FORMAT = 2
-WEIGHTS, SCALER, CONFIG = "model.safetensors", "scaler.json", "config.json"
 
 
 class TrainedOn(BaseModel):
@@ -61,6 +69,8 @@ class ModelConfig(BaseModel):
         backbone_identity: everything that affects the outputs of the backbone (`BackboneSource.identity`).
         backbone_files: digests of the weights and tokenizer of the backbone, to identify it at another location; None
             if unknown.
+        alpha: weight of the network's output: forecasts are the linear part plus `alpha` times this output.
+        alpha_reason: how `alpha` was chosen.
         seen_until: time stamp of the newest row that was used to train or to choose the model, with its UTC offset if
             the file had one.
         parameters: number of `trainable` and `frozen` weights.
@@ -82,6 +92,8 @@ class ModelConfig(BaseModel):
     precision: Literal["no", "bf16", "fp16"]
     backbone_identity: dict[str, Any]
     backbone_files: dict[str, str] | None = None
+    alpha: float = Field(ge=0, le=1)
+    alpha_reason: str
     description: str
     channels: list[str]
     frequency: str
@@ -114,6 +126,7 @@ class TrainedModel:
     config: ModelConfig
     weights: "dict[str, Tensor]"
     scaler: Scaler
+    linear: LinearPart
     intervals: HalfWidths | None = None
 
     def write(self, folder: Path) -> None:
@@ -129,6 +142,7 @@ class TrainedModel:
         folder.mkdir(parents=True)
         save_file(self.weights, folder / WEIGHTS)
         (folder / SCALER).write_text(self.scaler.model_dump_json(indent=2), encoding="utf-8")
+        (folder / LINEAR).write_bytes(self.linear.without_folds().as_bytes())
         if self.intervals is not None:
             (folder / INTERVALS).write_bytes(intervals_as_bytes(self.intervals))
         digests = {path.name: digest_of_file(path) for path in sorted(folder.iterdir())}
@@ -174,10 +188,8 @@ class SavedModel:
         problem = find_damage(folder)
         if problem:
             raise ModelError(problem, where=str(folder), do="use another version, or train or publish again")
-        content = _read_config(folder)
+        content = as_newest_format(read_config(folder))
         digests = content.pop("sha256")
-        if content.get("format") == 1:
-            content = _from_format_1(content)
         if content.get("format") != FORMAT:
             raise ModelError(
                 f"the model has format {content.get('format')}; this version reads {FORMAT}",
@@ -208,6 +220,20 @@ class SavedModel:
         from timellm_pipeline.model.weights import read_finite
 
         return read_finite((self.folder / WEIGHTS).read_bytes(), self.folder / WEIGHTS)
+
+    def linear(self) -> LinearPart:
+        """The linear part. Raises ModelError if its shape differs from that of the windows."""
+        window = self.config.window
+        if LINEAR not in self.sha256:  # a model of format 1 or 2
+            return LinearPart.mean_of_window(window.seq_len, window.pred_len)
+        part = LinearPart.from_file(self.folder / LINEAR)
+        if part.shared.shape != (window.seq_len, window.pred_len):
+            raise ModelError(
+                f"the linear part has the shape {part.shared.shape}, not {(window.seq_len, window.pred_len)}",
+                where=str(self.folder / LINEAR),
+                do="use another version, or train again",
+            )
+        return part
 
     def intervals(self) -> HalfWidths | None:
         """Half-widths of the prediction intervals in scaled units, or None if the model was not calibrated.
@@ -249,47 +275,3 @@ class SavedModel:
             where=f"{self.folder}, backbone_identity",
             do="restore the backbone files, give their location with --params backbone.name=PATH, or train again",
         )
-
-
-def shapes_in(path: Path) -> dict[str, list[int]]:
-    """Shape of each tensor in a safetensors file, from its header. Raises ModelError for a damaged header."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "numpy") as file:
-            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"cannot read the weights: {error}", where=str(path), do="use another version, or train again"
-        ) from error
-
-
-def find_damage(folder: Path) -> str | None:
-    """Description of the damage to the files of a model folder, or None if they are unchanged."""
-    try:
-        digests = _read_config(folder)["sha256"]
-        if not isinstance(digests, dict):
-            raise TypeError
-    except FileNotFoundError:
-        return "config.json is missing"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return f"cannot use config.json ({error or type(error).__name__})"
-    for name in {WEIGHTS, SCALER, *digests}:
-        if Path(name).name != name:
-            return f"config.json lists a file outside the folder, {name}"
-        if not (folder / name).is_file():
-            return f"{name} is missing"
-        if digest_of_file(folder / name) != digests.get(name):
-            return f"{name} was changed: its digest differs"
-    return None
-
-
-def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:
-    """Config of format 1 converted to format 2. Format 1 stored the parameters of reading at the top level."""
-    others = {name: value for name, value in content.items() if name != "data"}
-    return {**others, "format": FORMAT, "trained_on": {"data": content.get("data")}}
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    """Content of config.json. Raises OSError or ValueError."""
-    return unsealed(json.loads((folder / CONFIG).read_text(encoding="utf-8")))

@@ -1,25 +1,25 @@
-"""The user-facing Time-LLM model: load a trained model, forecast a table, save the model."""
+"""The user-facing Time-LLM model: load a trained model, forecast a table, save the model.
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+forecast = linear part + alpha * network
+"""
+
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from timellm_pipeline.diagnosis import diagnosed
-from timellm_pipeline.errors import ModelError, PromptError
+from timellm_pipeline.errors import ModelError
+from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.model.backbone import BackboneSource, LoadedBackbone
-from timellm_pipeline.model.batches import BatchSource
 from timellm_pipeline.model.compute import Compute, Precision, compute_as_trained, resolve_compute
-from timellm_pipeline.model.future import ArrayWindows, forecast_table, panel_of_frame, select_windows
-from timellm_pipeline.model.inference import forecast_batches
+from timellm_pipeline.model.folder import WEIGHTS, shapes_in
+from timellm_pipeline.model.future import forecast_table, panel_of_frame, select_windows
+from timellm_pipeline.model.inference import Forecaster
 from timellm_pipeline.model.network import Network
-from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
-from timellm_pipeline.model.saved import WEIGHTS, SavedModel, TrainedModel, shapes_in
+from timellm_pipeline.model.prompt import PromptWriter, refuse_long_prompt
+from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.model.sizes import trainable_shapes
 from timellm_pipeline.model.upstream import from_upstream_names
 from timellm_pipeline.model.weights import compare_shapes
@@ -32,20 +32,18 @@ if TYPE_CHECKING:
 ARGUMENTS = "TimeLLM.forecast(origins, levels, batch_size, gaps)"  # where invalid values are, in an error
 
 
-class TimeLLM:
-    """A network with its prompt writer, its device, and the model folder it was loaded from.
+class TimeLLM(Forecaster):
+    """A linear part and a network that corrects it, with prompt writer, device, and the folder it was loaded from.
 
     Args:
         window, prompt, model: the parameter groups with these names.
         backbone: the frozen language model, or None for the ablation without one (Tan et al. 2024).
         tokenizer: fast tokenizer of the backbone.
         description: description of the series in the prompt.
+        linear: the linear part. By default, the mean of the window.
+        alpha: weight of the network's output.
         compute: device and precision. By default, the CPU and float32.
         saved: model folder of the weights, with scaler and channels.
-
-    Attributes:
-        network: the `nn.Module`.
-        writer: writes the prompts of windows; None without a language model.
 
     Raises:
         PromptError: if prompt and patches need more positions than the backbone has.
@@ -61,17 +59,19 @@ class TimeLLM:
         tokenizer: Any = None,
         description: str = "",
         *,
+        linear: LinearPart | None = None,
+        alpha: float = 1.0,
         compute: Compute | None = None,
         saved: SavedModel | None = None,
     ) -> None:
-        self.writer: PromptWriter | None = None
+        writer = None
         if backbone is not None:
-            self.writer = PromptWriter(tokenizer, prompt, window, description)
-            _refuse_long_prompt(self.writer, window, backbone)
-        self.network = Network(window, model, backbone, self.writer.shared_ids if self.writer else ())
-        self.compute = compute or Compute()
+            writer = PromptWriter(tokenizer, prompt, window, description)
+            refuse_long_prompt(writer, window, backbone.config)
+        network = Network(window, model, backbone, writer.shared_ids if writer else ())
+        linear = linear or LinearPart.mean_of_window(window.seq_len, window.pred_len)
+        super().__init__(linear, network, writer, compute or Compute(), alpha)
         self.saved = saved
-        self.network.to(self.compute.device)
 
     @classmethod
     def around(
@@ -82,19 +82,27 @@ class TimeLLM:
         loaded: LoadedBackbone,
         description: str,
         compute: Compute | None = None,
+        linear: LinearPart | None = None,
     ) -> "TimeLLM":
         """A new, untrained model with a loaded backbone."""
-        return cls(window, prompt, model, loaded.model, loaded.tokenizer, description, compute=compute)
+        return cls(window, prompt, model, loaded.model, loaded.tokenizer, description, linear=linear, compute=compute)
 
     @classmethod
     @diagnosed()
-    def load(cls, folder: str | Path, backbone: str | None = None, precision: Precision | None = None) -> "TimeLLM":
+    def load(
+        cls,
+        folder: str | Path,
+        backbone: str | None = None,
+        precision: Precision | None = None,
+        correction: bool = False,
+    ) -> "TimeLLM":
         """A trained model from its folder, in evaluation mode, on the GPU if there is one.
 
         Args:
             folder: model folder, or the version folder that contains it.
             backbone: folder or hub id (`org/name@commit`) of the backbone, if its location differs from training.
             precision: `no`, `bf16` or `fp16`. By default, as in training if this device supports it.
+            correction: load the network even if `alpha` is 0 and forecasts do not use it.
 
         Raises ModelError if the folder is damaged or contains no model, BackboneError if the backbone is missing.
         """
@@ -105,7 +113,7 @@ class TimeLLM:
             revisions = {name: commit} if commit else saved.config.backbone.revisions
             place = BackboneParams(name=name, revisions=revisions)
         compute = compute_as_trained(saved.config.precision) if precision is None else resolve_compute(precision)
-        return cls.from_saved(saved, BackboneSource(), compute, place)
+        return cls.from_saved(saved, BackboneSource(), compute, place, correction=correction)
 
     @classmethod
     def from_saved(
@@ -115,8 +123,9 @@ class TimeLLM:
         compute: Compute,
         place: BackboneParams | None = None,
         description: str | None = None,
+        correction: bool = False,
     ) -> "TimeLLM":
-        """A trained model with its backbone, in evaluation mode on the device of `compute`.
+        """A trained model in evaluation mode on the device of `compute`, with its backbone if forecasts use it.
 
         Args:
             saved: the model folder.
@@ -124,10 +133,13 @@ class TimeLLM:
             compute: device and precision.
             place: another location of the backbone, if it is not at the location of training.
             description: description of the series in the prompt, if the series differs from training.
+            correction: load the network even if `alpha` is 0 and forecasts do not use it.
 
         Raises BackboneError or ModelError if the backbone is missing or differs from training.
         """
         config = saved.config
+        if config.alpha == 0 and not correction:
+            return cls._linear_only(saved, compute)
         backbone = saved.find_backbone(source, place)
         # Shapes come from the file header and are checked first: a wrong config could allocate a model of any size.
         expected = trainable_shapes(config.window, config.model, source.shape(backbone))
@@ -141,11 +153,22 @@ class TimeLLM:
             loaded.model,
             loaded.tokenizer,
             text,
+            linear=saved.linear(),
+            alpha=config.alpha,
             compute=compute,
             saved=saved,
         )
         model.network.load_trainables(saved.weights())
-        return model.eval()
+        model.eval()
+        return model
+
+    @classmethod
+    def _linear_only(cls, saved: SavedModel, compute: Compute) -> "TimeLLM":
+        """A trained model whose network is not loaded."""
+        model = cls.__new__(cls)
+        Forecaster.__init__(model, saved.linear(), None, None, compute, 0.0)
+        model.saved = saved
+        return model
 
     @diagnosed()
     def save(self, folder: str | Path) -> None:
@@ -155,8 +178,10 @@ class TimeLLM:
         folder: such a model has no scaler and no channels.
         """
         saved = self._saved()
-        weights = {name: weight.detach().cpu().clone() for name, weight in self.network.trainables().items()}
-        TrainedModel(saved.config, weights, saved.scaler, saved.intervals()).publish(Path(folder))
+        weights = saved.weights()
+        if self._network is not None:
+            weights = {name: weight.detach().cpu().clone() for name, weight in self.network.trainables().items()}
+        TrainedModel(saved.config, weights, saved.scaler, self.linear, saved.intervals()).publish(Path(folder))
 
     @diagnosed()
     def forecast(
@@ -194,46 +219,8 @@ class TimeLLM:
         """As `forecast`, for validated series in original units (`series.prepare.read_series`)."""
         saved = self._saved()
         selected = select_windows(panel, saved, origins)
-        forecasts = self.forecast_array(selected.inputs, batch_size)
+        forecasts = self.forecast_array(selected.inputs, batch_size, selected.of_window)
         return forecast_table(selected, forecasts, saved, levels)
-
-    def forecast_array(
-        self, inputs: Float[np.ndarray, "windows seq_len"], batch_size: int
-    ) -> Float[np.ndarray, "windows pred_len"]:
-        """Forecasts of windows, in scaled units."""
-        batches = [forecast for _, forecast, _ in self.forecast_windows(ArrayWindows(inputs), batch_size)]
-        return np.concatenate(batches).astype(np.float64)
-
-    def forecast_windows(
-        self,
-        windows: BatchSource,
-        batch_size: int,
-        which: np.ndarray | None = None,
-        label: str = "forecasts",
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Iterator over (window numbers, forecasts, targets) of batches, in scaled units, in evaluation mode.
-
-        Args:
-            windows: windows to forecast.
-            batch_size: windows per batch.
-            which: numbers of the windows to forecast. By default, all windows.
-            label: label of the progress bar.
-        """
-        return forecast_batches(self.network, self.writer, self.compute, windows, batch_size, which, label)
-
-    def __call__(
-        self, x: Float[Tensor, "batch seq_len"], prompts: PromptTokens | None = None
-    ) -> Float[Tensor, "batch pred_len"]:
-        """Forecasts [batch, pred_len] in scaled units. Each depends only on its own window.
-
-        Args:
-            x: windows [batch, seq_len] in scaled units.
-            prompts: prompt tokens of the windows. By default, they are computed from `x`.
-        """
-        if prompts is None and self.writer is not None:
-            prompts = self.writer.tokens(x.detach().float().cpu().numpy())
-        forecast: Tensor = self.network(x, prompts)
-        return forecast
 
     def load_upstream_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Load the weights of a published-code checkpoint (needs `model.prototypes: vocabulary`).
@@ -241,21 +228,6 @@ class TimeLLM:
         Raises ModelError with the weights that are missing, unknown or have another shape.
         """
         self.network.load_trainables(from_upstream_names(state))
-
-    def train(self, mode: bool = True) -> "TimeLLM":
-        """The model, with the trainable layers in training mode if `mode`, otherwise in evaluation mode."""
-        self.network.train(mode)
-        return self
-
-    def eval(self) -> "TimeLLM":
-        """The model in evaluation mode."""
-        return self.train(False)
-
-    def to(self, device: torch.device | str) -> "TimeLLM":
-        """The model, moved to a device."""
-        self.compute = replace(self.compute, device=torch.device(device))
-        self.network.to(self.compute.device)
-        return self
 
     def _saved(self) -> SavedModel:
         if self.saved is None:
@@ -265,16 +237,3 @@ class TimeLLM:
                 do="train it with `kedro run`, or load a trained model: TimeLLM.load(folder)",
             )
         return self.saved
-
-
-def _refuse_long_prompt(writer: PromptWriter, window: WindowParams, backbone: nn.Module) -> None:
-    config: Any = backbone.config
-    positions = getattr(config, "max_position_embeddings", None)
-    needed = writer.longest_probe + window.patches_per_window
-    if positions is not None and needed > positions:
-        raise PromptError(
-            f"prompt ({writer.longest_probe} tokens) and patches ({window.patches_per_window}) need {needed} "
-            f"positions; the backbone has {positions}",
-            where="prompt.description, window.stride",
-            do="shorten prompt.description, or raise window.stride so that a window has fewer patches",
-        )

@@ -17,5 +17,8 @@ class EvaluationParams(Group):
     test_step: int = Field(default=1, ge=1)
     """Rows between the starts of neighbouring test windows of a channel."""
 
+    alpha: float | None = Field(default=None, ge=0, le=1)
+    """Weight of the correction in the `evaluate` pipeline; null: the weight that validation chose."""
+
     season: int | None = Field(default=None, ge=1)
     """Season length in rows for the seasonal-naive baseline; null: from the frequency (hourly: 24)."""

@@ -1,4 +1,4 @@
-"""The trainable parts of Time-LLM."""
+"""The linear part and the trainable layers."""
 
 from typing import Literal
 
@@ -8,7 +8,14 @@ from timellm_pipeline.parameters.group import Group
 
 
 class ModelParams(Group):
-    """`model`: the trainable part."""
+    """`model`: the linear part, and the trainable layers of Time-LLM."""
+
+    linear: Literal["structured", "plain", "none"] = "structured"
+    """The linear part, fitted in closed form; Time-LLM is trained as its correction. `structured`: ridge regressions
+    that use season and series; `plain`: one ridge regression; `none`: Time-LLM forecasts alone, as published."""
+
+    season: int | None = Field(default=None, ge=1, le=100_000)
+    """Season length in rows for the linear part; null: from the frequency (hourly: a day and a week)."""
 
     prototypes: Literal["free", "vocabulary"] = "free"
     """`vocabulary`: a linear map over the backbone's complete vocabulary gives the prototypes (as published; 31 to 128

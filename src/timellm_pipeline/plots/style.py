@@ -12,6 +12,8 @@ COLORS = {
     "seasonal_naive": "#8d96a3",
     "naive": "#c9ced6",
     "linear": "#2e6f95",
+    "linear_part": "#e0a030",
+    "correction": "#8c5fa8",
     "true values": "#3a9d6e",
     "input": "#8a94a0",
 }
@@ -20,6 +22,8 @@ NAMES = {
     "seasonal_naive": "seasonal naive",
     "naive": "naive",
     "linear": "linear (ridge)",
+    "linear_part": "linear part",
+    "correction": "linear part + whole correction",
 }
 
 

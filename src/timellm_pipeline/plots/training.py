@@ -14,7 +14,7 @@ MOST_SEEN = 2  # horizons of the input that are plotted before the forecast
 
 
 def plot_history(history: pd.DataFrame) -> go.Figure:
-    """Figure of training loss and validation error by step, with the best validation marked."""
+    """Figure of training loss and validation error by step, with the lowest validation error marked."""
     figure = go.Figure()
     figure.add_scatter(
         x=history["step"].tolist(), y=history["loss"].tolist(), name="training loss", line_color="#8d96a3"
@@ -26,7 +26,7 @@ def plot_history(history: pd.DataFrame) -> go.Figure:
         best = errors.index(min(errors))
         # Coordinates of annotations on a logarithmic axis are logarithms.
         position = {"x": steps[best], "y": math.log10(errors[best]), "ax": 0, "ay": -36, "xanchor": "right"}
-        figure.add_annotation(text=f"best {errors[best]:.4f}", **position)
+        figure.add_annotation(text=f"lowest {errors[best]:.4f}", **position)
     figure.update_yaxes(type="log")  # the large first losses would flatten the rest of the curve
     return styled(figure, "Training", "step (one batch)", "MSE (scaled units, log scale)")
 

@@ -2,10 +2,11 @@
 
     python -m timellm_pipeline.retraining.clean_load MODEL FOLDER CACHE BACKBONE
 
-FOLDER contains `windows.npy` [windows, seq_len] in scaled units. The forecasts [windows, pred_len] are written to
-`forecasts.npy`.
+FOLDER contains `windows.npy` [windows, seq_len] in scaled units and `series.json`, the id of the series of each window.
+The forecasts [windows, pred_len] are written to `forecasts.npy`.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def main(model: str, folder: str, cache: str, backbone: str) -> None:
     compute = compute_as_trained(saved.config.precision)
     loaded = TimeLLM.from_saved(saved, BackboneSource(Path(cache)), compute, BackboneParams(name=backbone))
     windows = np.load(Path(folder) / "windows.npy")
-    np.save(Path(folder) / "forecasts.npy", loaded.forecast_array(windows, len(windows)))
+    series = json.loads((Path(folder) / "series.json").read_text(encoding="utf-8"))
+    np.save(Path(folder) / "forecasts.npy", loaded.forecast_array(windows, len(windows), series))
 
 
 if __name__ == "__main__":

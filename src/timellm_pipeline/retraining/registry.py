@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from timellm_pipeline.errors import CheckpointError, ModelError, TrainingError
 from timellm_pipeline.files import exclusive, remove_folder, write_atomic
-from timellm_pipeline.model.saved import CONFIG, SavedModel, TrainedModel
+from timellm_pipeline.model.folder import CONFIG
+from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.retraining.journal import ROLLED_BACK, Decision, Journal, append
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.result import read_finished

@@ -78,7 +78,9 @@ def retrain(inputs: Retraining, now: pd.Timestamp) -> dict[str, Any]:
         if _failed(gates):
             return _decide(registry, report, gates, None, None)
         start = champion if parameters.retrain.start == "champion" else None
-        result = train_model(inputs.data, parameters, inputs.source, inputs.store, inputs.version, start)
+        result = train_model(
+            inputs.data, parameters, inputs.source, inputs.store, inputs.version, start, linear=training.linear
+        )
         report["steps_run"], report["resumed_from"] = result.record.steps_run, result.record.resumed_from
         with registry.candidate(result.model, inputs.version) as candidate:
             context = ScoringContext(inputs.data, series, parameters, inputs.source)

@@ -1,6 +1,7 @@
 """Score a candidate, the champion and the baselines on the newest windows, and apply the gates."""
 
 import gc
+import json
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,7 @@ class Expected:
     """A few windows and this process's forecasts of them."""
 
     windows: np.ndarray
+    series: list[str]
     forecasts: np.ndarray
 
 
@@ -82,7 +84,8 @@ def score_candidate(context: ScoringContext, candidate: SavedModel, champion: Sa
     scored = context.score(candidate, model)
     which = np.unique(np.linspace(0, len(test) - 1, CLEAN_WINDOWS).round().astype(int))
     windows = test.gather(which)[0]
-    expected = Expected(windows, model.forecast_array(windows, len(windows)))
+    series = [test.names[number] for number in test.channel(which)]
+    expected = Expected(windows, series, model.forecast_array(windows, len(windows), series))
     del model
     scores, reports = _score_baselines(context, scored.scores)
     gates = floor_gates(scores, reports, parameters.gates)
@@ -145,6 +148,7 @@ def _load_gate(context: ScoringContext, candidate: SavedModel, expected: Expecte
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / "windows.npy", expected.windows)
+        (folder / "series.json").write_text(json.dumps(expected.series), encoding="utf-8")
         command = [
             sys.executable,
             "-m",

@@ -108,6 +108,16 @@ def season_length(frequency: str) -> int:
     return {1: 7, 7: 52}.get(step.days, 1)
 
 
+def seasons_of(frequency: str) -> tuple[int, ...]:
+    """All season lengths in rows, shortest first: for steps shorter than a day, a day and a week."""
+    season = season_length(frequency)
+    try:
+        is_part_of_a_day = pd.Timedelta(pd.tseries.frequencies.to_offset(frequency).nanos, unit="ns") < DAY
+    except ValueError:
+        is_part_of_a_day = False
+    return (season, 7 * season) if is_part_of_a_day and season > 1 else (season,)
+
+
 def frequency_in_words(frequency: str) -> str:
     """Frequency in English for the default description in the prompt: `hourly` for h, `15-minute` for 15min."""
     base = frequency.split("-", maxsplit=1)[0]

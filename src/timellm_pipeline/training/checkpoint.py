@@ -1,16 +1,14 @@
 """Step checkpoints: written to a temporary folder, flushed, published with one atomic rename, verified on reading.
 
-Older checkpoints are pruned only after publication.
-
     <root>/<training id>/
         run.json                 facts of this training, which distinguish it from other runs in the root
         history.csv              the live history, for viewers
-        step-000001000/          trainable.safetensors  state.pt  history.csv  manifest.json (digests of the others)
+        step-000001000/          trainable.safetensors  average.safetensors (of a correction)  state.pt  history.csv
+                                 manifest.json (digests of the others)
         intervals.safetensors    half-widths of the best model's prediction intervals
         finished.json            training has finished: best step, stop reason, digest of the intervals
 
-manifest.json and finished.json also contain a digest of themselves. We wrote this module because no library that we
-tried combines exact resume, atomic publication and detection of damage: see docs/architecture.md.
+manifest.json and finished.json also contain a digest of themselves. docs/architecture.md says why this is our own.
 """
 
 import json
@@ -43,8 +41,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
-WEIGHTS, STATE, HISTORY, MANIFEST = "trainable.safetensors", "state.pt", "history.csv", "manifest.json"
+FORMAT = 3
+RELEASES = {1: "0.1.0", 2: "0.2.0"}  # the last release that resumes checkpoints of an older format
+WEIGHTS, AVERAGE, STATE = "trainable.safetensors", "average.safetensors", "state.pt"
+HISTORY, MANIFEST = "history.csv", "manifest.json"
 STEP = re.compile(r"step-\d{9}")
 LEFTOVER = re.compile(r"\.(partial-\d{9}|gone-step-\d{9})-\d+")
 GONE = re.compile(r"\.gone-[0-9a-f]{64}-\d+")
@@ -59,6 +59,15 @@ class Checkpoint:
     folder: Path
     step: int
     content: dict[str, Any]
+    has_average: bool
+
+    def model_weights(self) -> "dict[str, Tensor]":
+        """Weights of the model of this step: the averaged ones, if any."""
+        return self.average() if self.has_average else self.weights()
+
+    def average(self) -> "dict[str, Tensor]":
+        """The averaged weights, on the CPU."""
+        return self._read_weights(AVERAGE)
 
     def weights(self) -> "dict[str, Tensor]":
         """The trainable weights, on the CPU.
@@ -66,12 +75,15 @@ class Checkpoint:
         The file is read into memory: memory-mapped weights would crash the process when the file is truncated, and
         would block its deletion on Windows. Raises ModelError for weights that are not finite.
         """
+        return self._read_weights(WEIGHTS)
+
+    def _read_weights(self, name: str) -> "dict[str, Tensor]":
         from timellm_pipeline.model.weights import read_finite
 
-        return read_finite((self.folder / WEIGHTS).read_bytes(), self.folder / WEIGHTS)
+        return read_finite((self.folder / name).read_bytes(), self.folder / name)
 
     def state(self) -> dict[str, Any]:
-        """Optimizer, gradient scaler, random states and run counters. Nothing is unpickled.
+        """Optimizer, gradient scaler and run counters. Nothing is unpickled.
 
         Raises CheckpointError for a file with any other content.
         """
@@ -150,11 +162,15 @@ class RunFolder:
         state: Mapping[str, Any],
         history: str,
         *,
+        average: "Mapping[str, Tensor] | None" = None,
         content: Mapping[str, Any],
         keep: int,
         best_step: int | None,
     ) -> Path:
         """Publish step-<step>, then delete checkpoints beyond the newest `keep`, never the best one. Returns its path.
+
+        Args:
+            average: averaged weights, if the model is made of them.
 
         Raises CheckpointError with the required space when it cannot be written; older checkpoints remain complete.
         """
@@ -166,10 +182,11 @@ class RunFolder:
         remove_folder(partial)
         try:
             partial.mkdir()
-            save_file(
-                {name: weight.detach().cpu().contiguous() for name, weight in weights.items()},
-                partial / WEIGHTS,
-            )
+            for name, tensors in ((WEIGHTS, weights), (AVERAGE, average)):
+                if tensors is not None:
+                    save_file(
+                        {key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial / name
+                    )
             torch.save(dict(state), partial / STATE)
             (partial / HISTORY).write_text(history, encoding="utf-8", newline="\n")
             digests = {path.name: digest_of_file(path) for path in sorted(partial.iterdir())}
@@ -180,7 +197,9 @@ class RunFolder:
             sync_folder(partial)
             publish_folder(partial, final, MANIFEST)
         except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of them
-            needed = 3 * sum(weight.numel() * weight.element_size() for weight in weights.values())
+            needed = (3 if average is None else 4) * sum(
+                weight.numel() * weight.element_size() for weight in weights.values()
+            )
             remove_folder(partial)
             raise CheckpointError(
                 f"the checkpoint of step {step:,} needs about {_mib(needed)} and was not written: {error}",
@@ -204,7 +223,7 @@ class RunFolder:
         return self.read(self._checkpoint_path(step))
 
     def read(self, path: Path) -> Checkpoint:
-        """The checkpoint in a folder, with every file compared with its digest. Raises CheckpointError for damage."""
+        """The checkpoint in a folder, every file compared with its digest. Raises CheckpointError for damage."""
         try:
             manifest = unsealed(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
             version, step, digests = manifest["format"], int(manifest["step"]), dict(manifest["sha256"])
@@ -212,15 +231,18 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise _unusable(path, f"its {MANIFEST} cannot be used ({error or type(error).__name__})") from error
         if version != FORMAT:
-            raise _unusable(path, f"it has format {version}; this version reads {FORMAT}")
-        for name in (WEIGHTS, STATE, HISTORY):
+            release = f", which release {RELEASES[version]} resumes" if version in RELEASES else ""
+            raise _unusable(path, f"it has format {version}{release}; this version reads {FORMAT}")
+        for name in dict.fromkeys((WEIGHTS, STATE, HISTORY, *digests)):
+            if Path(name).name != name:
+                raise _unusable(path, f"its {MANIFEST} lists a file outside the folder, {name}")
             try:
                 unchanged = digest_of_file(path / name) == digests.get(name)
             except OSError as error:
                 raise _unusable(path, f"{name} cannot be read ({error.strerror})") from error
             if not unchanged:
                 raise _unusable(path, f"{name} does not match its digest")
-        return Checkpoint(path, step, content)
+        return Checkpoint(path, step, content, AVERAGE in digests)
 
     def unfinish(self) -> None:
         """Delete the checkpoints, then the finished marker, so that training starts from step 0.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from timellm_pipeline.errors import CheckpointError
-from timellm_pipeline.training.checkpoint import FORMAT, CheckpointStore
+from timellm_pipeline.training.checkpoint import FORMAT, RELEASES, CheckpointStore
 from timellm_pipeline.training.identity import differences
 from timellm_pipeline.training.preparation import Training
 
@@ -41,10 +41,11 @@ def report_differences(training: Training, store: CheckpointStore) -> None:
     if previous.get("format") != FORMAT:
         log.warning(
             "the checkpoints in %s have format %s and cannot be resumed by this version, which writes format %s; an "
-            "unfinished training can be finished only with the version that started it",
+            "unfinished training can be finished with release %s of this package",
             store.root / name,
             previous.get("format"),
             FORMAT,
+            RELEASES.get(previous.get("format", 0), "that started it"),
         )
         return
     described = previous.pop("described", None)

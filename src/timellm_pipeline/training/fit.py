@@ -8,7 +8,11 @@ from contextlib import contextmanager
 import torch
 
 from timellm_pipeline.errors import TrainingError
+from timellm_pipeline.evaluation.alpha import Alpha
+from timellm_pipeline.evaluation.correction import choose_alpha, part_errors
 from timellm_pipeline.evaluation.forecasting import calibrate
+from timellm_pipeline.linear.residuals import Residuals
+from timellm_pipeline.model.intervals import HalfWidths
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.sizes import trainable_count
 from timellm_pipeline.model.timellm import TimeLLM
@@ -21,7 +25,7 @@ from timellm_pipeline.training.result import Finished, Resume, write_finished
 
 log = logging.getLogger(__name__)
 
-BYTES_PER_WEIGHT = 12  # a float32 weight and its two Adam moments
+BYTES_PER_WEIGHT = 16  # a float32 weight, its two Adam moments and its average
 
 
 def train_to_the_end(
@@ -57,7 +61,13 @@ def train_to_the_end(
         run.unfinish()
     seed_everything(parameters.training.seed)  # after loading, which may draw random numbers
     model = TimeLLM.around(
-        parameters.window, parameters.prompt, parameters.model, loaded, training.description, compute
+        parameters.window,
+        parameters.prompt,
+        parameters.model,
+        loaded,
+        training.description,
+        compute,
+        training.linear,
     )
     if start is not None:
         model.network.load_trainables(start.weights())
@@ -76,7 +86,7 @@ def train_to_the_end(
     )
     loop = TrainingLoop(
         model,
-        training.data.windows("train"),
+        Residuals(training.data.windows("train"), training.linear),
         training.data.windows("validation"),
         training.data.plan,
         parameters.training,
@@ -97,9 +107,13 @@ def train_to_the_end(
             where=str(run.folder),
             do="lower training.learning_rate, or check the series for extreme values",
         )
+    best = run.at(state.best_step)  # detects a damaged best model before the marker is written
+    model.network.load_trainables(best.model_weights())
+    alpha, mse, widths = choose_and_calibrate(model, training)
     finished = Finished(
         best_step=state.best_step,
-        validation_mse=state.best_mse,
+        validation_mse=mse,
+        alpha=alpha,
         stop_reason=stop_reason,
         steps=state.step,
         resumed=[Resume.model_validate(resume) for resume in state.resumed],
@@ -108,11 +122,24 @@ def train_to_the_end(
         content=training.content,
         history=loop.history.text,
     )
-    best = run.at(state.best_step)  # detects a damaged best model before the marker is written
-    model.network.load_trainables(best.weights())
-    widths = calibrate(model, loop.validation_windows, parameters.evaluation.batch_size)
     write_finished(run.folder, finished, widths)
     return finished, steps_run
+
+
+def choose_and_calibrate(model: TimeLLM, training: Training) -> tuple[Alpha, float, HalfWidths]:
+    """The weight of a trained network's output, the validation MSE with it, and the prediction intervals.
+
+    Without a linear part the weight is 1.
+    """
+    validation, evaluation = training.data.windows("validation"), training.parameters.evaluation
+    found = part_errors(model, validation, evaluation.batch_size)
+    if model.linear.is_fitted:
+        alpha, errors = choose_alpha(found, -(-validation.pred_len // evaluation.validation_step))
+        log.info("%s", alpha.reason)
+    else:
+        alpha, errors = Alpha(alpha=1, fitted=1), found.residuals - found.corrections
+    channel = validation.channel(found.sample)
+    return alpha, found.mse(alpha.alpha), calibrate(errors, channel, len(validation.names))
 
 
 @contextmanager

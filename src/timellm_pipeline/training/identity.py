@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import timellm_pipeline
+from timellm_pipeline.linear.fit import linear_facts
+from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.parameters import BackboneParams, Parameters
 from timellm_pipeline.series.identity import digest_of, digest_of_arrays
@@ -20,7 +22,7 @@ from timellm_pipeline.training.checkpoint import FORMAT
 
 # Speed, safety and display: they change when files are written or how fast, never the result.
 NOT_DECISIVE = {"save_steps", "keep_checkpoints", "num_workers", "log_steps", "precision", "resume", "force"}
-COMPUTING_PACKAGES = ("parameters", "series", "model", "evaluation", "training")
+COMPUTING_PACKAGES = ("parameters", "series", "linear", "model", "evaluation", "training")
 # Source in these packages that no number of a model depends on.
 NOT_COMPUTING = {
     "series/clock.py",
@@ -32,7 +34,6 @@ NOT_COMPUTING = {
     "evaluation/coverage.py",
     "evaluation/prototypes.py",
     "evaluation/report.py",
-    "evaluation/significance.py",
     "training/progress.py",
     "training/signals.py",
     "training/watching.py",
@@ -56,6 +57,7 @@ def training_facts(
             "description": description,
         },
         "model": parameters.model.model_dump(),
+        "linear": linear_facts(data, parameters.model, parameters.evaluation),
         "backbone": {
             "identity": dict(backbone_identity),
             "dtype": str(compute.backbone_dtype(parameters.backbone)),
@@ -66,10 +68,15 @@ def training_facts(
     }
 
 
-def content_facts(training_id: str, backbone: BackboneParams, compute: Compute) -> dict[str, Any]:
-    """The training id, and the source, versions and device that compute; its digest is the content id."""
+def content_facts(training_id: str, linear: LinearPart, backbone: BackboneParams, compute: Compute) -> dict[str, Any]:
+    """The training id, and the source, versions and device that compute; its digest is the content id.
+
+    Args:
+        linear: the linear part: another processor may give other last digits of it.
+    """
     return {
         "training_id": training_id,
+        "linear_part": linear.digest(),
         "source": source_digest(),
         "torch": version("torch"),
         "transformers": version("transformers"),

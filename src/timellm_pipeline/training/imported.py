@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from timellm_pipeline.errors import ModelError, ParameterError
-from timellm_pipeline.evaluation.forecasting import calibrate, score_model
 from timellm_pipeline.model.saved import TrainedModel
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.model.weights import refuse_not_finite
 from timellm_pipeline.series.identity import digest_of, digest_of_file
+from timellm_pipeline.training.fit import choose_and_calibrate
 from timellm_pipeline.training.preparation import Training
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def import_published(training: Training, path: Path) -> TrainedModel:
         path: its `checkpoint` file, or the same state dict as safetensors.
 
     Raises:
-        ParameterError: for `model.prototypes` other than `vocabulary`.
+        ParameterError: for `model.prototypes` other than `vocabulary`, and with a linear part.
         ModelError: for a file that is missing, requires unpickling, or has weights that do not match (each is named).
     """
     parameters, compute = training.parameters, training.compute
@@ -39,6 +39,12 @@ def import_published(training: Training, path: Path) -> TrainedModel:
             where="model.prototypes",
             do="run with --env published, or set model.prototypes=vocabulary",
         )
+    if training.linear.is_fitted:
+        raise ParameterError(
+            f"model.linear is {parameters.model.linear}; published weights forecast alone, they correct nothing",
+            where="model.linear",
+            do="run with --env published, or set model.linear=none",
+        )
     state = read_state(path)
     refuse_not_finite(state, path)
     loaded = training.source.load(parameters.backbone, compute)
@@ -46,17 +52,14 @@ def import_published(training: Training, path: Path) -> TrainedModel:
         parameters.window, parameters.prompt, parameters.model, loaded, training.description, compute
     )
     model.load_upstream_state_dict(state)
-    validation = training.data.windows("validation")
-    batch_size = parameters.evaluation.batch_size
-    mse = score_model(model, validation, batch_size, "validation").mse
+    alpha, mse, intervals = choose_and_calibrate(model, training)
     log.info("imported %s: validation MSE %.4f", path, mse)
     imported = digest_of({"imported": digest_of_file(path)})
     config = training.model_config(
-        content_id=imported, counts=model.network.count_parameters(), best_step=0, validation_mse=mse
+        content_id=imported, counts=model.network.count_parameters(), best_step=0, validation_mse=mse, alpha=alpha
     ).model_copy(update={"training_id": imported})
     weights = {name: weight.detach().cpu() for name, weight in model.network.trainables().items()}
-    intervals = calibrate(model, validation, batch_size)
-    return TrainedModel(config, weights, training.data.scaler, intervals)
+    return TrainedModel(config, weights, training.data.scaler, training.linear, intervals)
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:

@@ -3,11 +3,16 @@
 The order is fixed so that a checkpoint always records what has been done: validation, then the history row, then the
 checkpoint. A process that was killed at any point resumes from the newest complete checkpoint and repeats the same
 numbers.
+
+Time-LLM alone (`model.linear: none`) is selected by validation, with early stopping. A correction of a linear part is
+trained for the planned number of steps, and the model is the average of its last weights: validation is for display, so
+that it stays unused until it chooses the weight of the correction.
 """
 
 import logging
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,16 +22,17 @@ import torch.nn.functional as F
 
 from timellm_pipeline.errors import CheckpointError, TrainingError
 from timellm_pipeline.evaluation.forecasting import score_model
-from timellm_pipeline.model.batches import Batch, BatchMaker, load_batches
+from timellm_pipeline.model.batches import Batch, BatchMaker, BatchSource, load_batches
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import EvaluationParams, TrainingParams
 from timellm_pipeline.series.plan import RunPlan
 from timellm_pipeline.series.windows import Windows
+from timellm_pipeline.training.average import Average
 from timellm_pipeline.training.checkpoint import Checkpoint, RunFolder
 from timellm_pipeline.training.history import History, HistoryRow, peak_memory_mib
 from timellm_pipeline.training.order import batch_order
 from timellm_pipeline.training.progress import Progress
-from timellm_pipeline.training.randomness import random_states, restore_random_states
+from timellm_pipeline.training.randomness import seed_step
 from timellm_pipeline.training.schedule import Schedule
 from timellm_pipeline.training.signals import StopSignals, TrainingStopped
 from timellm_pipeline.training.updates import Group, Updates
@@ -56,13 +62,14 @@ class TrainingLoop:
     """Trains a model to the end, from the start or from a checkpoint.
 
     Args:
+        train: training windows, with the residuals of the linear part as targets.
         content: the source, versions and device that compute (`content_facts`), written into each checkpoint.
     """
 
     def __init__(
         self,
         model: TimeLLM,
-        train: Windows,
+        train: BatchSource,
         validation: Windows,
         plan: RunPlan,
         training: TrainingParams,
@@ -83,11 +90,14 @@ class TrainingLoop:
         self.updates = Updates(plan.steps_per_epoch, training.accumulate, plan.max_steps)
         self.schedule = Schedule(training, self.updates.made_after(plan.max_steps), plan.updates_per_epoch)
         self.history: History | None = None
+        self.average = Average(model.network.trainables()) if model.linear.is_fitted else None
 
     def restore(self, checkpoint: Checkpoint, differences: list[str]) -> None:
-        """Restore weights, optimizer, counters, history and random states from a checkpoint."""
+        """Restore weights, optimizer, counters and history from a checkpoint."""
         saved = checkpoint.state()
         self.model.network.load_trainables(checkpoint.weights())
+        if self.average is not None:
+            self.average.restore(checkpoint.average())
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.scaler.is_enabled() and saved["scaler"]:
             self.scaler.load_state_dict(saved["scaler"])
@@ -95,7 +105,6 @@ class TrainingLoop:
         differences = [*differences, *self._forget_lost_best(checkpoint)]
         self.state.resumed.append({"step": checkpoint.step, "byte_equal": not differences, "differences": differences})
         self.history = History(self.run_folder.live_history, checkpoint.history())
-        restore_random_states(saved["random"])
 
     def _forget_lost_best(self, checkpoint: Checkpoint) -> list[str]:
         """Forget a damaged best checkpoint: now this costs one candidate model, at the end it would cost the run."""
@@ -154,9 +163,10 @@ class TrainingLoop:
         window_numbers: list[np.ndarray] = []
         for _ in range(group.first, group.last):
             batch = next(batches).to(self.compute.device)
+            seed_step(self.training.seed, self.state.step)
             with self.compute.autocast():
-                forecast = self.model(batch.x, batch.prompts)
-            loss = F.mse_loss(forecast, batch.y)
+                correction = self.model.network(batch.x, batch.prompts)
+            loss = F.mse_loss(correction, batch.y)
             self.scaler.scale(loss / (group.last - group.first)).backward()
             window_numbers.append(batch.which)
             value = loss.item()
@@ -177,6 +187,8 @@ class TrainingLoop:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self._count_skipped(self.scaler.get_scale() < scale, window_numbers)
+        if self.average is not None:
+            self.average.update(self.updates.made_after(self.state.step))
 
     def _after_update(self, group: Group, signals: StopSignals, progress: Progress) -> None:
         """Validate, write the history row, save, and stop on a signal: in this order, each only when due."""
@@ -217,14 +229,16 @@ class TrainingLoop:
                 self._save()  # validated_at is unchanged, so that this validation is repeated
                 raise self._stop_exception(signals.received)
 
-        sums = score_model(
-            self.model, self.validation_windows, self.evaluation.batch_size, "validation", between=stop_on_signal
-        )
+        with self.average.applied() if self.average is not None else nullcontext():
+            sums = score_model(
+                self.model, self.validation_windows, self.evaluation.batch_size, "validation", between=stop_on_signal
+            )
         self.model.train()
         self.history.start_clock()
         state, mse = self.state, sums.mse
         state.validated_at = state.step
-        is_best = math.isfinite(mse) and mse < state.best_mse
+        # The average of the last weights replaces a selection by validation.
+        is_best = math.isfinite(mse) and (self.average is not None or mse < state.best_mse)
         if is_best:
             state.best_mse, state.best_step, state.bad_validations = mse, state.step, 0
         else:
@@ -241,10 +255,10 @@ class TrainingLoop:
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "run": asdict(self.state),
-                "random": random_states(),
                 "parameters": self.model.network.count_parameters(),
             },
             self.history.text,
+            average=None if self.average is None else self.average.weights,
             content=self.content,
             keep=self.training.keep_checkpoints,
             best_step=self.state.best_step,

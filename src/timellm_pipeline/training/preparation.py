@@ -8,11 +8,15 @@ from typing import Any
 
 import timellm_pipeline
 from timellm_pipeline.errors import ModelError
+from timellm_pipeline.evaluation.alpha import Alpha
+from timellm_pipeline.linear.fit import fit_linear, inputs_id_of
+from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.compute import Compute, resolve_compute
+from timellm_pipeline.model.folder import WEIGHTS
 from timellm_pipeline.model.prompt import describe_scaled
 from timellm_pipeline.model.quantized import refuse_quantization
-from timellm_pipeline.model.saved import WEIGHTS, ModelConfig, SavedModel, TrainedOn
+from timellm_pipeline.model.saved import ModelConfig, SavedModel, TrainedOn
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.plan import plan_run
@@ -37,6 +41,7 @@ class Training:
     """
 
     data: TrainingData
+    linear: LinearPart
     parameters: Parameters
     source: BackboneSource
     compute: Compute
@@ -57,7 +62,13 @@ class Training:
         return self.run.training_id
 
     def model_config(
-        self, *, content_id: str, counts: Mapping[str, int], best_step: int, validation_mse: float | None
+        self,
+        *,
+        content_id: str,
+        counts: Mapping[str, int],
+        best_step: int,
+        validation_mse: float | None,
+        alpha: Alpha,
     ) -> ModelConfig:
         """The config of a model made from one of this training's checkpoints."""
         parameters, origin = self.parameters, self.data.scaled.source
@@ -80,6 +91,8 @@ class Training:
             precision=self.compute.precision,
             backbone_identity=self.backbone_identity,
             backbone_files=self.backbone_files,
+            alpha=alpha.alpha,
+            alpha_reason=alpha.reason,
             description=self.description,
             channels=self.data.scaler.channels,
             frequency=self.data.scaled.frequency,
@@ -96,13 +109,16 @@ def prepare_training(
     source: BackboneSource,
     store: CheckpointStore,
     start: SavedModel | None = None,
+    linear: LinearPart | None = None,
 ) -> Training:
     """The training that data, parameters and backbone define, with its ids.
 
     Args:
         start: a model that provides the initial weights; None for new weights.
+        linear: the linear part of these data and parameters; None: it is fitted here.
 
-    Raises UserError if the data sets were made with other parameters, for a precision that the device does not support,
+    Raises UserError if the data sets were made with other parameters, if `start` corrects another kind of linear part,
+    for a precision that the device does not support,
     or a backbone that cannot be identified.
     """
     _refuse_other_parameters(data, parameters)
@@ -112,11 +128,19 @@ def prepare_training(
     description = describe_scaled(parameters.prompt, data.scaled, data.scaler)
     facts = training_facts(data, parameters, description, identity, compute)
     if start is not None:
+        _refuse_other_linear(start, parameters)
         facts["start"] = start.sha256[WEIGHTS]
+    groups = parameters.window, parameters.model, parameters.evaluation
+    if linear is None:
+        linear = fit_linear(data, *groups)
+    elif linear.facts.inputs_id != inputs_id_of(data, parameters.model, parameters.evaluation):
+        raise _made_otherwise("linear_part", "")
     training_id = digest_of(facts)
-    content = content_facts(training_id, parameters.backbone, compute)
+    content = content_facts(training_id, linear, parameters.backbone, compute)
     log.info("training id %s · content id %s", training_id[:16], digest_of(content)[:16])
-    return Training(data, parameters, source, compute, description, identity, facts, content, store.run(training_id))
+    return Training(
+        data, linear, parameters, source, compute, description, identity, facts, content, store.run(training_id)
+    )
 
 
 def _refuse_other_parameters(data: TrainingData, parameters: Parameters) -> None:
@@ -129,8 +153,23 @@ def _refuse_other_parameters(data: TrainingData, parameters: Parameters) -> None
         expected = plan_run(data.index, plan.num_rows, plan.train_rows, window, parameters.training, evaluation)
         found = differences(expected.model_dump(exclude=ONLY_SHOWN), plan.model_dump(exclude=ONLY_SHOWN))
     if found:
+        raise _made_otherwise("window_index, run_plan", f": {'; '.join(found)}")
+
+
+def _made_otherwise(names: str, found: str) -> ModelError:
+    return ModelError(
+        f"the data sets were made with other parameters than this run{found}",
+        where=names,
+        do="run the whole pipeline, or make the data sets again: kedro run --pipeline data",
+    )
+
+
+def _refuse_other_linear(start: SavedModel, parameters: Parameters) -> None:
+    """Raise ModelError if the initial weights correct a linear part and the training does not, or the reverse."""
+    kinds = start.config.model.linear, parameters.model.linear
+    if "none" in kinds and kinds[0] != kinds[1]:
         raise ModelError(
-            f"the data sets were made with other parameters than this run: {'; '.join(found)}",
-            where="window_index, run_plan",
-            do="run the whole pipeline, or make the data sets again: kedro run --pipeline data",
+            f"the initial weights were trained with model.linear={kinds[0]}; this training has {kinds[1]}",
+            where=str(start.folder),
+            do="set retrain.start=scratch, or the same model.linear",
         )

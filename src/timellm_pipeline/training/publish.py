@@ -5,9 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.evaluation.alpha import Alpha
 from timellm_pipeline.model.saved import TrainedModel
+from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.training.checkpoint import Checkpoint
+from timellm_pipeline.training.fit import choose_and_calibrate
 from timellm_pipeline.training.history import read_history
 from timellm_pipeline.training.preparation import Training
 from timellm_pipeline.training.result import read_finished, read_intervals
@@ -24,20 +27,42 @@ def publish_checkpoint(training: Training, which: str) -> tuple[TrainedModel, pd
     checkpoint = _find_checkpoint(training, which)
     state = checkpoint.state()
     run, is_best = state["run"], state["run"]["best_step"] == checkpoint.step
+    finished = read_finished(training.run.folder)
+    intervals, mse = None, run["best_mse"] if is_best else None
+    alpha = Alpha(alpha=1, fitted=1)
+    if finished is not None and finished.best_step == checkpoint.step:
+        num_channels, pred_len = len(training.data.scaler.channels), training.parameters.window.pred_len
+        intervals = read_intervals(training.run.folder, finished, num_channels, pred_len)
+        alpha, mse = finished.alpha, finished.validation_mse
+    elif training.linear.is_fitted:
+        # The weight of a correction is chosen on validation, which needs its forecasts.
+        alpha, mse, intervals = choose_and_calibrate(_model_of(training, checkpoint), training)
     config = training.model_config(
         content_id=digest_of(checkpoint.content),
         counts=state["parameters"],
         best_step=checkpoint.step,
-        validation_mse=run["best_mse"] if is_best else None,
+        validation_mse=mse,
+        alpha=alpha,
     )
-    finished = read_finished(training.run.folder)
-    intervals = None
-    if finished is not None and finished.best_step == checkpoint.step:
-        num_channels, pred_len = len(training.data.scaler.channels), training.parameters.window.pred_len
-        intervals = read_intervals(training.run.folder, finished, num_channels, pred_len)
-    return TrainedModel(config, checkpoint.weights(), training.data.scaler, intervals), read_history(
-        checkpoint.history()
+    model = TrainedModel(config, checkpoint.model_weights(), training.data.scaler, training.linear, intervals)
+    return model, read_history(checkpoint.history())
+
+
+def _model_of(training: Training, checkpoint: Checkpoint) -> TimeLLM:
+    """The model of a checkpoint, with its backbone."""
+    parameters = training.parameters
+    loaded = training.source.load(parameters.backbone, training.compute)
+    model = TimeLLM.around(
+        parameters.window,
+        parameters.prompt,
+        parameters.model,
+        loaded,
+        training.description,
+        training.compute,
+        training.linear,
     )
+    model.network.load_trainables(checkpoint.model_weights())
+    return model
 
 
 def _find_checkpoint(training: Training, which: str) -> Checkpoint:

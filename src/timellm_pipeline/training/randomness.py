@@ -1,36 +1,23 @@
-"""States of all random generators that training uses, as values that a checkpoint stores without pickling code."""
+"""Random numbers of a training: each step has a seed of its own, so that no generator state is saved or restored."""
 
 import random
-from typing import Any
 
 import numpy as np
 import torch
 
+from timellm_pipeline.series.identity import digest_of
+
 
 def seed_everything(seed: int) -> None:
-    """Seed the generators of Python, NumPy and PyTorch."""
+    """Seed the generators of Python, NumPy and PyTorch, for the initial weights."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
-def random_states() -> dict[str, Any]:
-    """The states of all generators. NumPy's keys are a tensor, which `torch.load(weights_only=True)` accepts."""
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    return {
-        "python": random.getstate(),
-        "numpy": (kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached),
-        "torch": torch.get_rng_state(),
-        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
-    }
+def seed_step(seed: int, step: int) -> None:
+    """Seed PyTorch for the dropout of one step.
 
-
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Set all generators to the states that `random_states` returned."""
-    version, internal, gauss = states["python"]
-    random.setstate((version, tuple(internal), gauss))
-    kind, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(states["torch"])
-    if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"][0])
+    The masks depend on seed and step alone: not on earlier steps, nor on the process that computes the step.
+    """
+    torch.manual_seed(int(digest_of(["dropout", seed, step])[:15], 16))

@@ -10,13 +10,15 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.evaluation.alpha import Alpha
 from timellm_pipeline.files import write_atomic
+from timellm_pipeline.linear.part import LinearFacts
 from timellm_pipeline.model.intervals import INTERVALS, HalfWidths, intervals_as_bytes, intervals_from_bytes
 from timellm_pipeline.model.saved import TrainedModel
 from timellm_pipeline.series.identity import digest_of_file, sealed, unsealed
@@ -46,6 +48,7 @@ class Finished(BaseModel):
     """The marker of a finished training.
 
     Attributes:
+        alpha: weight of the correction.
         resumed: each resume, in order.
         parameters: numbers of trainable and frozen weights.
         trained_in: model version that its training saved.
@@ -58,6 +61,7 @@ class Finished(BaseModel):
 
     best_step: int
     validation_mse: float
+    alpha: Alpha
     stop_reason: str
     steps: int
     resumed: list[Resume]
@@ -77,13 +81,17 @@ class TrainingRecord(BaseModel):
         steps_run: steps that this process ran.
         steps: steps of the complete training.
         resumed_from: steps of the checkpoints that the training resumed from.
+        alpha: weight of the correction, and the test that chose it.
+        model_selection: what selects the weights of the model. `training.patience` has an effect with `validation`
+            only.
+        linear_part: how the linear part was fitted.
         raw_sha256: digest of the raw file.
         backbone: identity of the backbone.
         content: the training id, and the code, versions and device that computed; its digest is the content id.
         resolved: every parameter group.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     training_id: str
     content_id: str
@@ -95,6 +103,9 @@ class TrainingRecord(BaseModel):
     resume_chain: list[Resume]
     best_step: int
     validation_mse: float
+    alpha: Alpha
+    model_selection: Literal["validation", "average of the last weights"]
+    linear_part: LinearFacts
     stop_reason: str
     parameters: dict[str, int]
     seed: int

@@ -3,6 +3,7 @@
 import logging
 
 from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.parameters import GROUP_MODELS, Parameters
@@ -25,18 +26,20 @@ def train_model(
     store: CheckpointStore,
     version: str,
     start: SavedModel | None = None,
+    linear: LinearPart | None = None,
 ) -> TrainingResult:
-    """Train, resume, or load a finished result. Returns the model that validation selected, its history and facts.
+    """Train, resume, or load a finished result. Returns the trained model, its history and facts.
 
     Args:
         version: name of the model version that will be saved, recorded for later runs that save it again.
         start: a model that provides the initial weights; None for new weights.
+        linear: the linear part; None: it is fitted here.
 
     Raises:
         UserError: an error that a user can fix, before the backbone is loaded if it can be detected by then.
         TrainingStopped: after a signal, with a checkpoint written.
     """
-    training = prepare_training(data, parameters, source, store, start)
+    training = prepare_training(data, parameters, source, store, start, linear)
     finished = read_finished(training.run.folder)
     steps_run = 0
     if finished is None or parameters.training.force:
@@ -59,9 +62,10 @@ def train_model(
         counts=finished.parameters,
         best_step=best.step,
         validation_mse=finished.validation_mse,
+        alpha=finished.alpha,
     )
     return TrainingResult(
-        model=TrainedModel(config, best.weights(), data.scaler, intervals),
+        model=TrainedModel(config, best.model_weights(), data.scaler, training.linear, intervals),
         history=read_history(finished.history),
         record=TrainingRecord(
             training_id=training.training_id,
@@ -74,6 +78,9 @@ def train_model(
             resume_chain=finished.resumed,
             best_step=best.step,
             validation_mse=finished.validation_mse,
+            alpha=finished.alpha,
+            model_selection="average of the last weights" if training.linear.is_fitted else "validation",
+            linear_part=training.linear.facts,
             stop_reason=finished.stop_reason,
             parameters=finished.parameters,
             seed=parameters.training.seed,

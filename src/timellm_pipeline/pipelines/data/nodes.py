@@ -3,8 +3,8 @@
 import logging
 
 from timellm_pipeline.model.saved import SavedModel
-from timellm_pipeline.parameters import DataParams, EvaluationParams, TrainingParams, WindowParams
-from timellm_pipeline.pipelines.explain.explanations import plan_table
+from timellm_pipeline.parameters import DataParams, EvaluationParams, ModelParams, TrainingParams, WindowParams
+from timellm_pipeline.pipelines.explain.explanations import outcome, plan_table
 from timellm_pipeline.series import prepare
 from timellm_pipeline.series.borders import SplitBorders
 from timellm_pipeline.series.panel import Panel
@@ -32,12 +32,14 @@ def plan(
     window_index: WindowIndex,
     split_borders: SplitBorders,
     window: WindowParams,
+    model: ModelParams,
     training: TrainingParams,
     evaluation: EvaluationParams,
 ) -> RunPlan:
-    """The run plan: every count of the run. Also logged as a table."""
+    """The run plan: every count of the run. Also logged as a table, with what the training may end with."""
     run_plan = prepare.plan(window_index, split_borders, window, training, evaluation)
     log.info("The run plan:\n%s", plan_table(run_plan))
+    log.info(outcome(run_plan, window, model))
     if window.skipped_points:
         log.warning(
             "window.stride %s exceeds window.patch_len %s: %s of every %s points are in no patch",

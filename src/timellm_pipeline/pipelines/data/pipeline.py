@@ -6,10 +6,12 @@ from timellm_pipeline.pipelines.data import nodes
 from timellm_pipeline.pipelines.tags import CPU, DATA
 from timellm_pipeline.series import prepare
 
+PLANNED = ("window", "model", "training", "evaluation")
+
 
 def create_pipeline() -> Pipeline:
     """From the raw file to the run plan."""
-    plan = ["window_index", "split_borders", "params:window", "params:training", "params:evaluation"]
+    plan = ["window_index", "split_borders", *(f"params:{group}" for group in PLANNED)]
     return _namespaced(
         [
             Node(prepare.validate, ["raw_series", "params:data", "params:window"], "series", name="validate"),

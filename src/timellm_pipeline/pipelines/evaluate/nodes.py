@@ -55,7 +55,7 @@ def prototypes(
     from timellm_pipeline.model.timellm import TimeLLM
     from timellm_pipeline.plots.prototypes import plot_prototypes
 
-    model = TimeLLM.from_saved(timellm_model, backbone, resolve_compute("no"), backbone_place)
+    model = TimeLLM.from_saved(timellm_model, backbone, resolve_compute("no"), backbone_place, correction=True)
     table, attention = read_prototypes(model, WindowData(scaled_series, scaler, window_index).windows("test"))
     log.info("Prototypes by the attention they get, with the nearest words:\n%s", prototype_lines(table))
     return table, plot_prototypes(table, attention)

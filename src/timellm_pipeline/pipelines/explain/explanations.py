@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 from timellm_pipeline.durations import format_duration
+from timellm_pipeline.evaluation.significance import needed_origins
+from timellm_pipeline.parameters import ModelParams, WindowParams
 from timellm_pipeline.series.plan import RunPlan
 
 
@@ -36,7 +38,11 @@ EXPLANATIONS = {
         "window.features",
         INDEX,
     ),
-    "validation_windows": Explanation("windows that select the best model", "evaluation.validation_step", INDEX),
+    "validation_windows": Explanation(
+        "windows that choose the linear part and the weight of Time-LLM (without a linear part: the best model)",
+        "evaluation.validation_step",
+        INDEX,
+    ),
     "test_windows": Explanation("windows of the final test", "evaluation.test_step", INDEX),
     "window_step": Explanation(
         "rows between the starts of neighbouring training windows",
@@ -86,7 +92,28 @@ def plan_table(plan: RunPlan) -> str:
     return "\n".join(f"  {name:<{name_width}}  {value:>{value_width}}  {meaning}" for name, value, meaning in rows)
 
 
-def plan_markdown(plan: RunPlan, accumulate: int, seconds_per_step: float) -> str:
+def outcome(plan: RunPlan, window: WindowParams, model: ModelParams) -> str:
+    """What the training may end with, in a few sentences: the user should know before it starts."""
+    if model.linear == "none":
+        return "Time-LLM forecasts alone (`model.linear: none`). Validation selects the best step."
+    origins = plan.validation_windows // (plan.num_channels if window.features == "M" else 1)
+    needed = needed_origins(-(-plan.pred_len // plan.validation_step))
+    text = (
+        "The forecast is the linear part plus alpha times Time-LLM. Validation chooses alpha after the last step. If "
+        "Time-LLM does not significantly improve the linear part there, alpha is 0: the linear part forecasts alone, "
+        "and the trained correction is only kept."
+    )
+    if origins < needed:
+        text += (
+            f" That is certain here: the test needs {needed:,} validation origins and there are {origins:,}. A longer "
+            f"validation range has them (about {needed * plan.validation_step:,} rows)."
+        )
+    return text
+
+
+def plan_markdown(
+    plan: RunPlan, accumulate: int, seconds_per_step: float, window: WindowParams, model: ModelParams
+) -> str:
     """The plan as a Markdown page: each number with its meaning, its parameter and its function."""
     rows = [
         f"| {name} | {_format(plan, name)} | {' | '.join(explanation)} |" for name, explanation in EXPLANATIONS.items()
@@ -106,6 +133,7 @@ def plan_markdown(plan: RunPlan, accumulate: int, seconds_per_step: float) -> st
             f"- At {seconds_per_step:g} s a step (`explain.seconds_per_step`) an epoch of {plan.steps_per_epoch:,} "
             f"steps takes {epoch}, the whole run at most {whole_run}; "
             f"checkpoints are {save} apart.",
+            f"- {outcome(plan, window, model)}",
             "",
             "| number | value | meaning | parameter | function |",
             "|---|---:|---|---|---|",

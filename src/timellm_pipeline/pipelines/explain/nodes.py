@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from timellm_pipeline.parameters import ExplainParams, ModelParams, TrainingParams
+from timellm_pipeline.parameters import ExplainParams, ModelParams, TrainingParams, WindowParams
 from timellm_pipeline.pipelines.explain.explanations import plan_markdown
 from timellm_pipeline.plots import explain as plots
 from timellm_pipeline.series.borders import SplitBorders
@@ -13,9 +13,11 @@ from timellm_pipeline.series.plan import RunPlan
 log = logging.getLogger(__name__)
 
 
-def tabulate(run_plan: RunPlan, training: TrainingParams, explain: ExplainParams) -> str:
+def tabulate(
+    run_plan: RunPlan, window: WindowParams, model: ModelParams, training: TrainingParams, explain: ExplainParams
+) -> str:
     """The run plan as a Markdown table: each number, its meaning, its parameter, its function."""
-    return plan_markdown(run_plan, training.accumulate, explain.seconds_per_step)
+    return plan_markdown(run_plan, training.accumulate, explain.seconds_per_step, window, model)
 
 
 def draw(

@@ -13,7 +13,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 nodes.tabulate,
-                ["run_plan", "params:training", "params:explain"],
+                ["run_plan", "params:window", "params:model", "params:training", "params:explain"],
                 "plan_table",
                 name="tabulate",
                 tags=CPU,

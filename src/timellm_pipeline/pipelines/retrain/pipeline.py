@@ -15,7 +15,7 @@ def create_pipeline() -> Pipeline:
     handles = ["backbone", "step_checkpoints", "registry", "run_context"]
     return Pipeline(
         [
-            Node(gather_settings, groups, "settings", name="gather_settings", tags=EITHER),
+            Node(gather_settings, [*groups, "backbone"], "settings", name="gather_settings", tags=EITHER),
             Node(
                 nodes.with_gates,
                 ["settings", "params:retrain", "params:gates"],

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.parameters import (
@@ -20,7 +21,7 @@ from timellm_pipeline.parameters import (
 )
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.plan import RunPlan
-from timellm_pipeline.series.prepare import TrainingData
+from timellm_pipeline.series.prepare import TrainingData, WindowData
 from timellm_pipeline.series.reading import RawFile
 from timellm_pipeline.series.scaling import Scaler
 from timellm_pipeline.series.windows import WindowIndex
@@ -39,8 +40,13 @@ def gather_settings(
     backbone: BackboneParams,
     training: TrainingParams,
     evaluation: EvaluationParams,
+    backbone_source: BackboneSource,
 ) -> Parameters:
-    """All parameter groups as one value, for training and its manifest."""
+    """All parameter groups as one value, for training and its manifest.
+
+    A missing backbone is an error here, before the linear part is fitted, which may take a minute.
+    """
+    backbone_source.identity(backbone)
     return Parameters(
         data=data,
         split=split,
@@ -53,21 +59,36 @@ def gather_settings(
     )
 
 
+def fit_linear(
+    scaled_series: Panel,
+    scaler: Scaler,
+    window_index: WindowIndex,
+    window: WindowParams,
+    model: ModelParams,
+    evaluation: EvaluationParams,
+) -> LinearPart:
+    """The linear part, fitted in closed form on every training window."""
+    from timellm_pipeline.linear.fit import fit_linear
+
+    return fit_linear(WindowData(scaled_series, scaler, window_index), window, model, evaluation)
+
+
 def train(
     settings: Parameters,
     scaled_series: Panel,
     scaler: Scaler,
     window_index: WindowIndex,
     run_plan: RunPlan,
+    linear_part: LinearPart,
     backbone: BackboneSource,
     step_checkpoints: CheckpointStore,
     run_context: dict[str, Any],
 ) -> tuple[TrainedModel, pd.DataFrame, TrainingRecord]:
-    """The model that validation selected, the training history, and the facts for the run manifest."""
+    """The trained model, the training history, and the facts for the run manifest."""
     from timellm_pipeline.training.run import train_model
 
     data = TrainingData(scaled_series, scaler, window_index, run_plan)
-    result = train_model(data, settings, backbone, step_checkpoints, run_context["version"])
+    result = train_model(data, settings, backbone, step_checkpoints, run_context["version"], linear=linear_part)
     return result.model, result.history, result.record
 
 
@@ -77,6 +98,7 @@ def publish(
     scaler: Scaler,
     window_index: WindowIndex,
     run_plan: RunPlan,
+    linear_part: LinearPart,
     backbone: BackboneSource,
     step_checkpoints: CheckpointStore,
     checkpoint: str,
@@ -86,7 +108,8 @@ def publish(
     from timellm_pipeline.training.publish import publish_checkpoint
 
     data = TrainingData(scaled_series, scaler, window_index, run_plan)
-    return publish_checkpoint(prepare_training(data, settings, backbone, step_checkpoints), checkpoint)
+    training = prepare_training(data, settings, backbone, step_checkpoints, linear=linear_part)
+    return publish_checkpoint(training, checkpoint)
 
 
 def import_upstream(
@@ -95,6 +118,7 @@ def import_upstream(
     scaler: Scaler,
     window_index: WindowIndex,
     run_plan: RunPlan,
+    linear_part: LinearPart,
     backbone: BackboneSource,
     step_checkpoints: CheckpointStore,
     checkpoint: str,
@@ -106,7 +130,8 @@ def import_upstream(
     from timellm_pipeline.training.preparation import prepare_training
 
     data = TrainingData(scaled_series, scaler, window_index, run_plan)
-    return import_published(prepare_training(data, settings, backbone, step_checkpoints), Path(checkpoint))
+    training = prepare_training(data, settings, backbone, step_checkpoints, linear=linear_part)
+    return import_published(training, Path(checkpoint))
 
 
 def draw_history(training_history: pd.DataFrame) -> Any:

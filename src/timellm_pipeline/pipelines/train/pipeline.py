@@ -6,7 +6,8 @@ from timellm_pipeline.pipelines.tags import CPU, EITHER, GPU, PLOTS
 from timellm_pipeline.pipelines.train import nodes
 
 GROUPS = ("data", "split", "window", "prompt", "model", "backbone", "training", "evaluation")
-INPUTS = ["settings", "scaled_series", "scaler", "window_index", "run_plan", "backbone", "step_checkpoints"]
+DATA = ["scaled_series", "scaler", "window_index"]
+INPUTS = ["settings", *DATA, "run_plan", "linear_part", "backbone", "step_checkpoints"]
 
 
 def create_pipeline() -> Pipeline:
@@ -37,8 +38,10 @@ def create_record_pipeline() -> Pipeline:
 
 def _namespaced(steps: list[Node]) -> Pipeline:
     groups = [f"params:{group}" for group in GROUPS]
-    gather = Node(nodes.gather_settings, groups, "settings", name="gather_settings", tags=EITHER)
-    return Pipeline([gather, *steps], namespace="train", prefix_datasets_with_namespace=False)
+    gather = Node(nodes.gather_settings, [*groups, "backbone"], "settings", name="gather_settings", tags=EITHER)
+    inputs = [*DATA, "params:window", "params:model", "params:evaluation"]
+    linear = Node(nodes.fit_linear, inputs, "linear_part", name="fit_linear", tags=EITHER)
+    return Pipeline([gather, linear, *steps], namespace="train", prefix_datasets_with_namespace=False)
 
 
 def _draw_history() -> Node:

@@ -1,0 +1,1 @@
+"""The linear part of a forecast: linear maps of windows, fitted in closed form."""

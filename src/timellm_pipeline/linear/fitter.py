@@ -1,0 +1,138 @@
+"""Fit candidates of the linear part on every training window and without each fold, and compute their errors.
+
+Windows are read once, into second moments; each candidate needs the moments only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from timellm_pipeline.linear.candidates import Candidate, Center
+from timellm_pipeline.linear.folds import Folds, windows_between
+from timellm_pipeline.linear.maps import Maps, center_map, fit_maps
+from timellm_pipeline.linear.moments import Moments, centred, inverse_deviation
+from timellm_pipeline.linear.workers import Workers
+from timellm_pipeline.parameters import WindowParams
+from timellm_pipeline.series.frequency import season_length
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.prepare import WindowData
+from timellm_pipeline.series.windows import Windows
+
+CALLER = Workers()
+MOST_WINDOWS = 20_000_000  # limit of training windows: more are evenly subsampled
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that a linear forecast is fitted on.
+
+    Attributes:
+        scaled: series in scaled units.
+        rows: half-open range of the training rows.
+        window: `seq_len` and `pred_len`.
+        validation: validation windows.
+        season: season length in rows of seasonal naive.
+    """
+
+    scaled: Panel
+    rows: tuple[int, int]
+    window: WindowParams
+    validation: Windows
+    season: int
+
+    @classmethod
+    def of(cls, data: WindowData, window: WindowParams, season: int | None) -> "Task":
+        """The training and validation windows of prepared data.
+
+        Args:
+            data: scaled series, scaler and window index.
+            window: `seq_len` and `pred_len`.
+            season: `evaluation.season`; None: from the frequency.
+        """
+        season = season or season_length(data.scaled.frequency)
+        return cls(data.scaled, data.scaler.rows, window, data.windows("validation"), season)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Moments of the training windows: of all of them, then without each fold. `held` contains those of each fold."""
+
+    plain: list[Moments]
+    weighted: list[Moments]
+    by_series: list[Moments]
+    held: list[Moments]
+
+
+class Fitter:
+    """Fits candidates on all training windows and without each fold, and computes their errors.
+
+    Args:
+        task: what to fit on.
+        folds: blocks of the cross-validation.
+        per_series: whether moments of single series are kept.
+        workers: threads that compute.
+    """
+
+    def __init__(self, task: Task, folds: Folds, per_series: bool, workers: Workers = CALLER) -> None:
+        self.task, self.folds, self.workers = task, folds, workers
+        self._sums = _sums(task, folds, per_series, workers)
+        self.validation = _moments_of(task.validation)
+        self.num_windows = int(self._sums.plain[0].num_windows.sum())
+
+    def maps(self, candidate: Candidate, fold: int | None = None) -> Maps:
+        """Maps of a candidate, fitted on all training windows, or without one fold."""
+        return self._family(candidate, (candidate.center,), fold)[0]
+
+    def errors(self, candidate: Candidate, centers: Sequence[Center] = ("mean",)) -> dict[Candidate, np.ndarray]:
+        """MSEs of a candidate around each center: on each fold, fitted without it, and last on validation."""
+        sets: list[tuple[int | None, Moments]] = [*enumerate(self._sums.held), (None, self.validation)]
+        by_set = list(
+            self.workers.map(lambda one: [one[1].mse(maps) for maps in self._family(candidate, centers, one[0])], sets)
+        )
+        found = (candidate.model_copy(update={"center": center}) for center in centers)
+        return dict(zip(found, np.array(by_set).T))
+
+    def _family(self, candidate: Candidate, centers: Sequence[Center], fold: int | None) -> list[Maps]:
+        kinds = {"structured": self._sums.weighted, "per_series": self._sums.by_series}
+        moments = kinds.get(candidate.kind, self._sums.plain)[0 if fold is None else fold + 1]
+        window, season = self.task.window, self.task.season
+        maps = [center_map(center, window.seq_len, window.pred_len, season) for center in centers]
+        return fit_maps(moments, candidate, maps)
+
+
+def _sums(task: Task, folds: Folds, per_series: bool, workers: Workers) -> _Sums:
+    """Moments of the training windows, in one pass over them."""
+    lengths = task.window.seq_len, task.window.pred_len
+    groups = task.scaled.num_series if per_series else 1
+    step = max(1, -(-(folds.bounds[-1] - folds.bounds[0]) * task.scaled.num_series // MOST_WINDOWS))
+    fits = range(len(folds) + 1)
+    plain, by_series = [Moments.zeros(1, *lengths) for _ in fits], [Moments.zeros(groups, *lengths) for _ in fits]
+    held = [Moments.zeros(groups, *lengths) for _ in range(len(folds))]
+
+    def moments_of(piece: tuple[int, int]) -> tuple[Moments, Moments]:
+        unweighted, weighted = Moments.zeros(groups, *lengths), Moments.zeros(groups, *lengths)
+        for series, x, y in centred(windows_between(task.scaled, piece, step, task.window)):
+            group = series if per_series else 0
+            unweighted.add(group, x, y)
+            weighted.add(group, x, y, inverse_deviation(x))
+        return unweighted, weighted
+
+    pieces = folds.pieces()
+    for (first, _), (unweighted, weighted) in zip(pieces, workers.map(moments_of, pieces)):
+        for fit in fits:
+            if fit == 0 or not folds.excludes(fit - 1, first):
+                plain[fit] += unweighted.total()
+                by_series[fit] += weighted
+        for fold in range(len(folds)):
+            if folds.holds(fold, first):
+                held[fold] += unweighted
+    return _Sums(plain, [moments.total() for moments in by_series], by_series, held)
+
+
+def _moments_of(windows: Windows) -> Moments:
+    """Unweighted moments by series."""
+    moments = Moments.zeros(windows.panel.num_series, windows.seq_len, windows.pred_len)
+    for series, x, y in centred(windows):
+        moments.add(series, x, y)
+    return moments

@@ -1,0 +1,33 @@
+"""What a correction is trained on: windows whose targets are the errors of linear forecasts that did not see them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from timellm_pipeline.linear.part import LinearPart
+from timellm_pipeline.series.windows import Windows
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Training windows with the residuals of cross-fitted linear forecasts as targets.
+
+    Residuals of a map that was fitted on the same windows would be too small.
+    """
+
+    windows: Windows
+    part: LinearPart
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def gather(
+        self, which: Int[np.ndarray, "batch"]
+    ) -> tuple[Float32[np.ndarray, "batch seq_len"], Float32[np.ndarray, "batch pred_len"]]:
+        """Inputs, and targets less their linear forecasts, in scaled units."""
+        windows = self.windows
+        x, y = windows.gather(which)
+        series = self.part.numbers(windows.names)[windows.channel(which)]
+        start = windows.origin(which) - windows.seq_len + 1
+        return x, (y - self.part.cross_fitted(x, series, start)).astype(np.float32)
