@@ -16,7 +16,6 @@ from peers import Peer, build, environment, load_backbone, median, parser, setti
 from step_time import step
 from timellm_pipeline.model.network import Network
 from timellm_pipeline.training.checkpoint import CheckpointStore
-from timellm_pipeline.training.randomness import random_states
 
 
 def folder_size(path: Path) -> int:
@@ -37,7 +36,7 @@ def measure(peer: Peer, folder: Path, rounds: int) -> tuple[int, int, float, flo
         started = time.perf_counter()
         step(peer, optimizer, np.arange(number * 8, number * 8 + 8))
         steps.append(time.perf_counter() - started)
-        state = {"optimizer": optimizer.state_dict(), "random": random_states()}
+        state = {"optimizer": optimizer.state_dict()}
         started = time.perf_counter()
         path = run.save(number, peer.module.trainables(), state, history, content={}, keep=2, best_step=None)
         saves.append(time.perf_counter() - started)

@@ -68,6 +68,7 @@ class Setting:
     def model(self, prototypes: str) -> ModelParams:
         """The model group of these sizes."""
         return ModelParams(
+            linear="none",  # the published code has no linear part
             prototypes=prototypes,
             num_prototypes=self.num_prototypes,
             d_model=self.d_model,
