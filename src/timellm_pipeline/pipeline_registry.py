@@ -6,7 +6,7 @@ that combines several packages would fail.
 
 from kedro.pipeline import Pipeline
 
-from timellm_pipeline.pipelines import data, evaluate, explain, forecast, retrain, train
+from timellm_pipeline.pipelines import compare, data, evaluate, explain, forecast, retrain, train
 from timellm_pipeline.pipelines.evaluate.pipeline import create_prototypes_pipeline, create_settings_pipeline
 from timellm_pipeline.pipelines.train.pipeline import (
     create_import_pipeline,
@@ -20,8 +20,9 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     `data`: raw CSV to run plan. `train`, which is also `__default__`: raw CSV to evaluation. `publish`: saves a
     checkpoint as a model. `evaluate`, `forecast`, `prototypes`: use a trained model. `explain`: describes a training
-    before it runs. `import_upstream`: saves a checkpoint of the published code as a model. `retrain`: trains a
-    candidate on the newest data and promotes or refuses it. `rollback`: restores the previous champion.
+    before it runs. `compare`: trains variants and compares them. `import_upstream`: saves a checkpoint of the published
+    code as a model. `retrain`: trains a candidate on the newest data and promotes or refuses it. `rollback`: restores
+    the previous champion.
     """
     data_pipeline = data.create_pipeline()
     model_data = create_settings_pipeline() + data.create_model_pipeline()
@@ -35,6 +36,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "evaluate": model_data + evaluate.create_pipeline(),
         "forecast": forecast.create_pipeline(),
         "prototypes": model_data + create_prototypes_pipeline(),
+        "compare": data_pipeline + compare.create_pipeline(),
         "retrain": data_pipeline + retrain.create_pipeline(),
         "rollback": retrain.create_rollback_pipeline(),
         "__default__": full_training,

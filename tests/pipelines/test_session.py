@@ -378,3 +378,14 @@ def test_a_damaged_finished_marker_is_made_again(
     again = load_json(tmp_path, "08_reporting/run_manifest.json", run("train", tmp_path, csv, "none"))
     assert again["outputs"] == manifest["outputs"] and again["steps_run"] == 0
     assert "finished.json is ignored" in caplog.text
+
+
+def test_compare_writes_a_table_and_no_model_version(csv: Path, backbones: dict[str, Path], tmp_path: Path) -> None:
+    """A variant among the model versions would be forecast with, or push the champion out."""
+    variants = {"language model": {}, "no language model": {"backbone.name": "none"}}
+    version = run("compare", tmp_path, csv, backbones["llama"], compare={"num_seeds": 1, "variants": variants})
+    table = (tmp_path / "08_reporting/comparison_table.md" / version / "comparison_table.md").read_text("utf-8")
+    assert "| no language model |" in table and "- `no language model` minus `language model`" in table
+    report = load_json(tmp_path, "08_reporting/comparison.json", version)
+    assert set(report["variants"]) == set(variants)
+    assert not (tmp_path / "06_models/timellm_model").exists()

@@ -62,16 +62,32 @@ def part_errors(model: TimeLLM, validation: Windows, batch_size: int) -> PartErr
     return PartErrors(validation, products, sample, residuals, corrections)
 
 
-def choose_alpha(errors: PartErrors, block: int) -> tuple[Alpha, Float[np.ndarray, "sample pred_len"]]:
-    """The weight of a correction, and errors of the sample that did not choose it.
+@dataclass(frozen=True)
+class Choice:
+    """The weight of a correction and what it was chosen by.
+
+    Attributes:
+        alpha: the weight.
+        errors: errors of the shipped forecasts of the sample, with the weight of the other groups if the correction is
+            used.
+        linear: MSE of the linear part at each origin.
+        corrected: MSE of each origin with the weight of the other groups.
+        whole: MSE of each origin with the weight 1.
+    """
+
+    alpha: Alpha
+    errors: Float[np.ndarray, "sample pred_len"]
+    linear: Float[np.ndarray, "origins"]
+    corrected: Float[np.ndarray, "origins"]
+    whole: Float[np.ndarray, "origins"]
+
+
+def choose_alpha(errors: PartErrors, block: int) -> Choice:
+    """The weight of a correction, and errors that did not choose it.
 
     Args:
         errors: errors on validation.
         block: origins per horizon, rounded up.
-
-    Returns:
-        The weight, and the errors of the shipped forecasts of the sample, with the weight of the other groups if the
-        correction is used.
     """
     windows = errors.validation
     origins, number = np.unique(windows.origin(np.arange(len(windows))), return_inverse=True)
@@ -85,7 +101,7 @@ def choose_alpha(errors: PartErrors, block: int) -> tuple[Alpha, Float[np.ndarra
     fitted = _least_squares(sums)
     chosen = Alpha(alpha=fitted if comparison.better else 0.0, fitted=fitted, comparison=comparison)
     used = weights[group][number[errors.sample], None] if chosen.alpha else 0.0
-    return chosen, errors.residuals - used * errors.corrections
+    return Choice(chosen, errors.residuals - used * errors.corrections, linear, corrected, sums @ _powers(1.0) / points)
 
 
 def _weights_of_groups(

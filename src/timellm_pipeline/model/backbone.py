@@ -69,6 +69,8 @@ class BackboneSource:
         used: dict[str, Any] = {"layers": params.layers}
         if params.quantization != "none":
             used["quantization"] = params.quantization
+        if params.weights != "pretrained":
+            used["weights"] = params.weights
         if params.name == "smollm2":
             return {"name": "smollm2", "gguf": self._digest(smollm2.find_gguf()), **used}
         folder = _local_folder(params.name)
@@ -117,6 +119,7 @@ class BackboneSource:
         from transformers import AutoModel, AutoTokenizer
 
         from timellm_pipeline.model.quantized import loading_arguments
+        from timellm_pipeline.model.random_weights import randomize
 
         gc.collect()  # an unused backbone is part of a reference cycle: its memory is not freed until it is collected
         arguments = loading_arguments(params, compute)
@@ -146,6 +149,8 @@ class BackboneSource:
             )
         model.requires_grad_(False)
         model.eval()
+        if params.weights == "random":
+            randomize(model)
         return LoadedBackbone(model, tokenizer)
 
     def shape(self, params: BackboneParams) -> tuple[int, int] | None:

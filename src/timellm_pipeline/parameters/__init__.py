@@ -1,6 +1,7 @@
 """Parameter groups: one frozen model per group, parsed once before any node runs."""
 
 from timellm_pipeline.parameters.backbone import BackboneParams
+from timellm_pipeline.parameters.compare import CompareParams
 from timellm_pipeline.parameters.data import DataParams
 from timellm_pipeline.parameters.evaluation import EvaluationParams
 from timellm_pipeline.parameters.explain import ExplainParams
@@ -17,6 +18,7 @@ from timellm_pipeline.parameters.window import WindowParams
 __all__ = [
     "GROUP_MODELS",
     "BackboneParams",
+    "CompareParams",
     "DataParams",
     "EvaluationParams",
     "ExplainParams",

@@ -23,5 +23,8 @@ class BackboneParams(Group):
     """Bits of the frozen linear layers: those of `dtype`, 8, or 4 (nf4). It saves memory, not time, and needs a GPU and
     the extra `[quant]`."""
 
+    weights: Literal["pretrained", "random"] = "pretrained"
+    """`random`: every matrix is drawn anew with its mean and deviation, to see whether pretraining helps."""
+
     revisions: dict[str, str] = Field(default_factory=dict)
     """Commit of each hub id that may be used, so that the same id always loads the same weights."""

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from timellm_pipeline.errors import ParameterError
 from timellm_pipeline.parameters.backbone import BackboneParams
+from timellm_pipeline.parameters.compare import CompareParams
 from timellm_pipeline.parameters.data import DataParams
 from timellm_pipeline.parameters.evaluation import EvaluationParams
 from timellm_pipeline.parameters.explain import ExplainParams
@@ -36,6 +37,7 @@ GROUP_MODELS: dict[str, type[Group]] = {
     "evaluation": EvaluationParams,
     "forecast": ForecastParams,
     "explain": ExplainParams,
+    "compare": CompareParams,
     "retrain": RetrainParams,
     "gates": GatesParams,
 }
@@ -58,6 +60,7 @@ class Parameters(Group):
     evaluation: EvaluationParams = EvaluationParams()
     forecast: ForecastParams = ForecastParams()
     explain: ExplainParams = ExplainParams()
+    compare: CompareParams = CompareParams()
     retrain: RetrainParams = RetrainParams()
     gates: GatesParams = GatesParams()
 
@@ -89,6 +92,11 @@ def contradictions(groups: Mapping[str, Any]) -> list[str]:
     if backbone and model and backbone.name == "none" and model.prototypes == "vocabulary":
         found.append(
             "model.prototypes=vocabulary needs a vocabulary, and backbone.name=none has none; set model.prototypes=free"
+        )
+    if backbone and backbone.weights == "random" and (backbone.name == "none" or backbone.quantization != "none"):
+        found.append(
+            "backbone.weights=random needs a language model that is not quantized; set backbone.weights=pretrained, or "
+            "backbone.quantization=none"
         )
     if training and training.max_steps is not None and training.accumulate > training.max_steps:
         found.append(

@@ -134,7 +134,8 @@ def choose_and_calibrate(model: TimeLLM, training: Training) -> tuple[Alpha, flo
     validation, evaluation = training.data.windows("validation"), training.parameters.evaluation
     found = part_errors(model, validation, evaluation.batch_size)
     if model.linear.is_fitted:
-        alpha, errors = choose_alpha(found, -(-validation.pred_len // evaluation.validation_step))
+        choice = choose_alpha(found, -(-validation.pred_len // evaluation.validation_step))
+        alpha, errors = choice.alpha, choice.errors
         log.info("%s", alpha.reason)
     else:
         alpha, errors = Alpha(alpha=1, fitted=1), found.residuals - found.corrections
