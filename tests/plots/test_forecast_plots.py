@@ -32,7 +32,7 @@ def forecast_after(series: Panel, last: int) -> pd.DataFrame:
 def test_seasonal_naive_is_that_of_the_origin(series: Panel, raw_series: pd.DataFrame) -> None:
     """A season later, the baseline would have seen the values that it is compared on."""
     figure = plot_future(forecast_after(series, 395), series)
-    assert [line.name for line in figure.data] == ["history", "seasonal naive", "Time-LLM"]
+    assert [line.name for line in figure.data] == ["history", "seasonal naive", "forecast"]
     np.testing.assert_allclose(figure.data[1].y, raw_series["OT"].iloc[372:376].to_numpy(), atol=1e-6)
     np.testing.assert_allclose(figure.data[2].y, raw_series["OT"].iloc[396:400].to_numpy() + 2, atol=1e-6)
     assert figure.data[0].x[-1] == "2020-01-17 15:00:00" and figure.data[2].x[0] == "2020-01-17 12:00:00"
@@ -45,5 +45,5 @@ def test_intervals_are_drawn_when_the_table_has_them(series: Panel) -> None:
         table[f"lower_{level}"], table[f"upper_{level}"] = table["forecast"] - half, table["forecast"] + half
     figure = plot_future(table, series)
     names = [line.name for line in figure.data]
-    assert names == ["history", "95 % interval", "80 % interval", "seasonal naive", "Time-LLM"]
+    assert names == ["history", "95 % interval", "80 % interval", "seasonal naive", "forecast"]
     np.testing.assert_allclose(figure.data[1].y[:4], table["upper_95"])

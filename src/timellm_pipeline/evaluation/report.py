@@ -219,7 +219,7 @@ def compare(scores: dict[str, TestScores], season: np.ndarray) -> dict[str, Any]
 
 
 def differences(scores: dict[str, TestScores], block: int) -> dict[str, Any]:
-    """MSE of Time-LLM minus that of each other model (scaled units), with interval and verdict.
+    """MSE of the shipped forecast minus that of each other model (scaled units), with interval and verdict.
 
     Args:
         scores: scores of each model.
@@ -240,7 +240,7 @@ def report_table(metrics: dict[str, Any]) -> str:
     """Text table of the errors of all models for the log, sorted by MSE."""
     models = metrics["models"]
     heads = ("MSE", "MAE", "RMSE", "MASE", "sMAPE", "WAPE")
-    lines = [f"  {'':<15}" + "".join(f"{head:>9}" for head in heads) + "    skill   MSE of Time-LLM minus its MSE"]
+    lines = [f"  {'':<15}" + "".join(f"{head:>9}" for head in heads) + "    skill   MSE of timellm minus its MSE"]
     for name in sorted(models, key=lambda name: models[name]["scaled"]["mse"]):
         scaled, original = models[name]["scaled"], models[name]["original"]
         values = [scaled[key] for key in ("mse", "mae", "rmse")] + [original[key] for key in ("mase", "smape", "wape")]
@@ -300,7 +300,7 @@ def _example(number: int, forecast: np.ndarray, seasonal: Forecast, test: Window
         seen=scaler.unscale(x, channel)[0],
         truth=scaler.unscale(y, channel)[0],
         forecasts={
-            "Time-LLM": scaler.unscale(forecast[None], channel)[0],
+            "forecast": scaler.unscale(forecast[None], channel)[0],
             "seasonal naive": scaler.unscale(seasonal(x), channel)[0],
         },
     )

@@ -42,7 +42,7 @@ def plot_future(forecast: pd.DataFrame, series: Panel) -> go.Figure:
             naive = seasonal_naive(values[: last_rows[number] + 1][None], pred_len, season)[0]
             first = number == 0
             _line(figure, row, "seasonal naive", part["timestamp"], naive, dash="dot", legend=first)
-            _line(figure, row, "Time-LLM", part["timestamp"], part["forecast"].to_numpy(), width=2, legend=first)
+            _line(figure, row, "forecast", part["timestamp"], part["forecast"].to_numpy(), width=2, legend=first)
         figure.update_yaxes(title_text=plain(channel), row=row, col=1)
     figure.update_layout(height=200 * len(channels) + 120)
     return styled(figure, f"Forecast after {origins[-1]} (original units)", None, None)

@@ -6,24 +6,22 @@ import plotly.graph_objects as go
 
 # Visible on a white background and on the dark background of kedro-viz.
 COLORS = {
-    "Time-LLM": "#d1495b",
+    "forecast": "#d1495b",
     "timellm": "#d1495b",
     "seasonal naive": "#8d96a3",
     "seasonal_naive": "#8d96a3",
     "naive": "#c9ced6",
     "linear": "#2e6f95",
     "linear_part": "#e0a030",
-    "correction": "#8c5fa8",
     "true values": "#3a9d6e",
     "input": "#8a94a0",
 }
 NAMES = {
-    "timellm": "Time-LLM",
+    "timellm": "shipped forecast",
     "seasonal_naive": "seasonal naive",
     "naive": "naive",
     "linear": "linear (ridge)",
     "linear_part": "linear part",
-    "correction": "linear part + whole correction",
 }
 
 

@@ -40,7 +40,7 @@ def plot_forecasts(examples: list[Example]) -> go.Figure:
             ("input", example.input_dates[-shown:], example.seen[-shown:], "solid"),
             ("true values", example.horizon_dates, example.truth, "solid"),
             ("seasonal naive", example.horizon_dates, example.forecasts["seasonal naive"], "dot"),
-            ("Time-LLM", example.horizon_dates, example.forecasts["Time-LLM"], "solid"),
+            ("forecast", example.horizon_dates, example.forecasts["forecast"], "solid"),
         ]
         for name, dates, values, dash in lines:
             figure.add_scatter(
@@ -49,7 +49,7 @@ def plot_forecasts(examples: list[Example]) -> go.Figure:
                 name=name,
                 legendgroup=name,
                 showlegend=row == 1,
-                line={"color": COLORS[name], "dash": dash, "width": 2 if name == "Time-LLM" else 1.5},
+                line={"color": COLORS[name], "dash": dash, "width": 2 if name == "forecast" else 1.5},
                 row=row,
                 col=1,
             )
@@ -62,6 +62,8 @@ def plot_horizon(metrics: dict[str, Any]) -> go.Figure:
     """Figure of the mean squared error of each model by horizon step."""
     figure = go.Figure()
     for name, scores in metrics["models"].items():
+        if name not in NAMES:  # the whole correction, which the table has
+            continue
         errors = scores["scaled"]["per_horizon"]["mse"]
         figure.add_scatter(
             x=list(range(1, len(errors) + 1)),
@@ -80,7 +82,7 @@ def plot_origins(origins: pd.DataFrame, pred_len: int) -> go.Figure:
     It shows whether a large error is caused by a period that is hard to forecast or by the model.
     """
     figure = go.Figure()
-    for name, rows in origins.groupby("model", sort=False):
+    for name, rows in origins[origins["model"].isin(list(NAMES))].groupby("model", sort=False):
         errors = rows["mse"].rolling(min(pred_len, len(rows)), center=True, min_periods=1).median()
         figure.add_scatter(
             x=rows["window_end"].astype(str).tolist(),
