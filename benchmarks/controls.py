@@ -55,8 +55,12 @@ def episodes(kind: str, count: int, seed: int) -> pd.DataFrame:
     return table
 
 
-def parameters_of(backbone: str, seed: int, steps: int) -> Parameters:
-    """Parameters of one training."""
+def parameters_of(backbone: str, seed: int, steps: int, count: int) -> Parameters:
+    """Parameters of one training: a fifth of the episodes for validation, a fifth for the test.
+
+    The ranges start with the lookback of their first window, so that its episode starts there.
+    """
+    fifth = count // 5 * EPISODE
     return parse_parameters(
         {
             "window": {
@@ -67,7 +71,7 @@ def parameters_of(backbone: str, seed: int, steps: int) -> Parameters:
                 "stride": 4,
                 "target": "series 0",
             },
-            "split": {"train_ratio": 0.6, "test_ratio": 0.2},
+            "split": {"method": "recent", "val_rows": fifth, "test_rows": fifth + HORIZON},
             "backbone": {"name": backbone, "layers": None if backbone == "none" else 2},
             "model": {"num_prototypes": 100},
             "training": {"max_epochs": 1000, "max_steps": steps, "learning_rate": 0.003, "seed": seed},
@@ -78,7 +82,7 @@ def parameters_of(backbone: str, seed: int, steps: int) -> Parameters:
 
 def train(kind: str, backbone: str, seed: int, steps: int, count: int) -> tuple[float, str, float, float]:
     """Weight of the correction, verdict against the linear part on the test, and both test MSEs."""
-    parameters = parameters_of(backbone, seed, steps)
+    parameters = parameters_of(backbone, seed, steps, count)
     data = prepare(episodes(kind, count, seed), parameters).training
     source = BackboneSource()
     with tempfile.TemporaryDirectory() as folder:
