@@ -50,7 +50,6 @@ def changes_content_id(changed: Path) -> bool:
         "plots/training.py",
         "pipelines/explain/explanations.py",
         "evaluation/report.py",
-        "evaluation/significance.py",
         "series/clock.py",
         "model/future.py",
         "training/watching.py",

@@ -158,7 +158,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
         (newest / "manifest.json").unlink()
     else:
         manifest = (newest / "manifest.json").read_text(encoding="utf-8")
-        (newest / "manifest.json").write_text(manifest.replace('"format": 2', '"format": 99'), encoding="utf-8")
+        (newest / "manifest.json").write_text(manifest.replace('"format": 3', '"format": 99'), encoding="utf-8")
     resumed = train(raw_series, parameters, tmp_path / "store")
     assert resumed.record.resumed_from == [10]
     assert "step-000000012 is skipped" in caplog.text

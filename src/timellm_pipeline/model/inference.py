@@ -169,13 +169,13 @@ class Forecaster:
         """
         values = x.detach().float().cpu().numpy()
         number = None if series is None else self.linear.numbers(series)
-        linear = torch.from_numpy(self.linear.forecast(values, number).astype(np.float32)).to(x.device)
-        if self.alpha == 0:
-            return linear
-        if prompts is None and self.writer is not None:
-            prompts = self.writer.tokens(values)
-        forecast: Tensor = linear + self.alpha * self.network(x, prompts)
-        return forecast
+        # Summed in float64, as `Parts.forecast` does: the same bytes in both.
+        forecast = torch.from_numpy(self.linear.forecast(values, number)).to(x.device)
+        if self.alpha != 0:
+            if prompts is None and self.writer is not None:
+                prompts = self.writer.tokens(values)
+            forecast = forecast + self.alpha * self.network(x, prompts).double()
+        return forecast.float()
 
     def train(self, mode: bool = True) -> "Forecaster":
         """The model, with the trainable layers in training mode if `mode`, otherwise in evaluation mode."""

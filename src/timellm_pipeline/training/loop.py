@@ -58,6 +58,10 @@ class RunState:
     resumed: list[dict[str, Any]] = field(default_factory=list)
 
 
+class _StopRequestError(Exception):
+    """A signal was received during validation."""
+
+
 class TrainingLoop:
     """Trains a model to the end, from the start or from a checkpoint.
 
@@ -226,13 +230,18 @@ class TrainingLoop:
 
         def stop_on_signal() -> None:
             if signals.received is not None:
-                self._save()  # validated_at is unchanged, so that this validation is repeated
-                raise self._stop_exception(signals.received)
+                raise _StopRequestError
 
-        with self.average.applied() if self.average is not None else nullcontext():
-            sums = score_model(
-                self.model, self.validation_windows, self.evaluation.batch_size, "validation", between=stop_on_signal
-            )
+        try:
+            with self.average.applied() if self.average is not None else nullcontext():
+                size = self.evaluation.batch_size
+                sums = score_model(self.model, self.validation_windows, size, "validation", between=stop_on_signal)
+        except _StopRequestError as stop:
+            # Saved here, where the network has its own weights again, not the averaged ones. `validated_at` is
+            # unchanged, so that this validation is repeated.
+            self._save()
+            assert signals.received is not None
+            raise self._stop_exception(signals.received) from stop
         self.model.train()
         self.history.start_clock()
         state, mse = self.state, sums.mse
