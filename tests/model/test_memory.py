@@ -93,7 +93,7 @@ def test_settings_fit_the_gpu_and_the_next_four_layers_do_not() -> None:
     assert layers_that_fit(2.0, LLAMA_3_8B, TRAINABLE) == 0
     vocabulary = TRAINABLE - 1_000 * 4_096 + 1_000 * 128_257
     assert needed_gib(LLAMA_3_8B, 32, vocabulary) - needed_gib(LLAMA_3_8B, 32, TRAINABLE) == pytest.approx(
-        16 * 1_000 * (128_257 - 4_096) / GIB
+        20 * 1_000 * (128_257 - 4_096) / GIB
     )
 
 

@@ -1,6 +1,6 @@
 """Estimate of the GPU memory of a training run, computed before anything is loaded.
 
-The estimate contains the frozen weights, the trainable weights with gradient and Adam's two moments in float32, the
+The estimate contains the frozen weights, the trainable weights with gradient, Adam's two moments and the moving average in float32, the
 keys and values of the prompt, and the activations that the forward pass over the patches saves for the backward pass.
 It reserves the CUDA context, and a tenth of the GPU for fragmentation and for grouped keys and values, which a GPU
 copies for each head (0.2 GiB at 32 layers). `benchmarks/gpu_check.py` compares the estimate with measured memory.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 HALF = 2.0  # bytes of a 16-bit number
-TRAINED = 16  # bytes per trainable weight: value, gradient and two moments, each float32
+TRAINED = 20  # bytes per trainable weight: value, gradient, two moments and the moving average, each float32
 BYTES = {  # per weight of the linear layers, by quantization
     "none": HALF,
     "8bit": 1.0,
