@@ -99,8 +99,8 @@ def place(tmp_path: Path, raw_series: pd.DataFrame, monkeypatch: pytest.MonkeyPa
     parameters = small_parameters(gates={"champion": False, "load": False})
     made = Place(tmp_path / "place", prepare(raw_series, parameters), parameters)
 
-    def train(data: Any, parameters: Any, source: Any, store: Any, version: str, start: Any, linear: Any) -> Any:
-        training = prepare_training(data, parameters, source, store, linear=linear)
+    def train(data: Any, parameters: Any, source: Any, store: Any, version: str, start: Any) -> Any:
+        training = prepare_training(data, parameters, source, store)
         facts = {"content_id": "c", "counts": {"trainable": 1}, "best_step": 1, "validation_mse": 0.5}
         config = training.model_config(**facts, alpha=Alpha(alpha=1, fitted=1))
         model = TrainedModel(config, {"weight": torch.zeros(2)}, data.scaler, training.linear)

@@ -44,6 +44,6 @@ def test_the_outcome_says_before_training_that_time_llm_may_get_no_weight(raw_se
     assert "alpha is 0: the linear part forecasts alone" in text
     assert f"needs 32 validation origins and there are {plan.validation_windows // 7}" in text
     enough = plan.model_copy(update={"validation_windows": 7 * 32})
-    assert "certain" not in outcome(enough, parameters.window, parameters.model)
+    assert "to be expected" not in outcome(enough, parameters.window, parameters.model)
     alone = parameters.model.model_copy(update={"linear": "none"})
     assert "alpha" not in outcome(plan, parameters.window, alone)

@@ -18,7 +18,7 @@ from timellm_pipeline.training.result import read_finished
 VARIANTS: dict[str, dict[str, Any]] = {
     "language model": {},
     "random weights": {"backbone.weights": "random"},
-    "alone": {"model.linear": "none"},
+    "alone": {"model.linear": "none", "training.batch_size": 4},
 }
 
 

@@ -1,5 +1,6 @@
 """A training starts only on data sets that were made with its own parameters."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import pandas as pd
 import pytest
 
 from conftest import make_inputs, small_parameters
-from timellm_pipeline.errors import ModelError
+from timellm_pipeline.errors import CheckpointError, ModelError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.preparation import prepare_training
+from timellm_pipeline.training.run import train_model
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,22 @@ def test_parameters_that_the_data_sets_do_not_depend_on_may_change(
     data = make_inputs(raw_series, small_parameters("none"))
     parameters = small_parameters("none", training=training)
     prepare_training(data, parameters, BackboneSource(tmp_path / "cache"), CheckpointStore(tmp_path / "store"))
+
+
+def test_a_training_keeps_the_linear_part_that_it_started_with(raw_series: pd.DataFrame, tmp_path: Path) -> None:
+    """Fitted again on another machine, the maps could differ from those whose residuals the network was trained on."""
+    parameters = small_parameters()
+    data, source, store = make_inputs(raw_series, parameters), BackboneSource(tmp_path / "c"), CheckpointStore(tmp_path)
+    first = train_model(data, parameters, source, store, "v")
+    folder = store.run(first.record.training_id).folder
+    other = replace(first.model.linear, maps=first.model.linear.maps * 1.001)
+    assert (
+        prepare_training(data, parameters, source, store, linear=other).linear.digest() == first.model.linear.digest()
+    )
+    (folder / "linear.safetensors").write_bytes(other.as_bytes())
+    with pytest.raises(CheckpointError, match="another linear part") as caught:
+        train_model(data, parameters, source, store, "v2")
+    assert "training.force=true" in caught.value.do
+    forced = parameters.model_copy(update={"training": parameters.training.model_copy(update={"force": True})})
+    again = train_model(data, forced, source, store, "v3")
+    assert again.model.linear.digest() == first.model.linear.digest() and again.record.trained

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from timellm_pipeline.errors import ModelError
 from timellm_pipeline.evaluation.alpha import Alpha
 from timellm_pipeline.evaluation.significance import compare_origins
 from timellm_pipeline.model.intervals import MOST_WINDOWS
@@ -53,12 +54,19 @@ def part_errors(model: TimeLLM, validation: Windows, batch_size: int) -> PartErr
     corrections = np.zeros_like(residuals)
     for batch in model.forecast_parts(validation, batch_size, label="validation"):
         residual = batch.truth - batch.linear
-        correction = np.zeros_like(residual) if batch.correction is None else batch.correction
+        correction = np.zeros_like(residual) if batch.correction is None else batch.correction.astype(np.float64)
         pairs = ((residual, residual), (residual, correction), (correction, correction))
         products[batch.which] = np.stack([(one * other).sum(axis=1) for one, other in pairs], axis=1)
         kept = batch.which % step == 0
         residuals[batch.which[kept] // step] = residual[kept]
         corrections[batch.which[kept] // step] = correction[kept]
+    if not np.isfinite(products).all():
+        number = int(np.flatnonzero(~np.isfinite(products).all(axis=1))[0])
+        raise ModelError(
+            f"the network's output for validation window {number:,} is not a finite number",
+            where="validation",
+            do="lower training.learning_rate, set training.precision=no, or use another checkpoint",
+        )
     return PartErrors(validation, products, sample, residuals, corrections)
 
 

@@ -97,6 +97,12 @@ def evaluate_saved(
     compute = compute_as_trained(saved.config.precision)
     model = TimeLLM.from_saved(saved, source, compute, place, description, correction=True)
     if evaluation.alpha is not None:
+        if not model.linear.is_fitted:
+            raise ModelError(
+                "this model has no linear part: Time-LLM forecasts alone, without a weight",
+                where="evaluation.alpha",
+                do="set evaluation.alpha=null",
+            )
         model.alpha = evaluation.alpha
     return run_test(saved, model, data, evaluation)
 
@@ -111,7 +117,8 @@ def run_test(saved: SavedModel, model: TimeLLM, data: WindowData, evaluation: Ev
     if model.linear.is_fitted:
         weights |= {"linear_part": 0.0, "correction": 1.0}
     scores = {name: TestScores(test, scaler) for name in weights}
-    coverage = Coverage(saved.intervals() if saved.scaler.channels == scaler.channels else None)
+    calibrated = saved.scaler.channels == scaler.channels and model.alpha == config.alpha
+    coverage = Coverage(saved.intervals() if calibrated else None)
     chosen = _example_windows(test, config.window.target)
     kept: dict[int, np.ndarray] = {}
     for parts in model.forecast_parts(test, evaluation.batch_size, label="test"):

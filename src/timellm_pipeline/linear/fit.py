@@ -34,8 +34,8 @@ PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 DEVIATION_PENALTIES = (30.0, 100.0, 300.0)
 CENTERS: tuple[Center, ...] = ("mean", "naive", "seasonal_naive")
 NUM_CHOSEN = 8  # candidates whose mean is the forecast
-MOST_BYTES = 2**30  # limit of the moments of single series; above it one map is shared by all series
-MOMENTS_PER_SERIES = 10  # moments of a series that exist at the same time
+MOST_BYTES = 2**31  # limit of the moments of single series; above it one map is shared by all series
+MOMENTS_PER_SERIES = 30  # moments and maps of a series that exist at the same time, with four workers
 
 NAIVE, SEASONAL_NAIVE = Candidate(kind="rule", center="naive"), Candidate(kind="rule", center="seasonal_naive")
 RIDGES = tuple(Candidate(kind="plain", penalty=penalty) for penalty in PLAIN_PENALTIES)
@@ -197,7 +197,7 @@ def _part(fitter: Fitter, chosen: Sequence[Chosen], tried: tuple[Tried, ...], in
     )
     folds = [maps.numpy().astype(np.float32) for maps in without]
     fold_maps = np.stack(folds) if folds else np.zeros((0, *full.shape), dtype=np.float32)
-    return LinearPart(facts, full.mean(dim=0).numpy().astype(np.float32), full.numpy().astype(np.float32), fold_maps)
+    return LinearPart(facts, full.mean(dim=0).numpy(), full.numpy(), fold_maps)
 
 
 def _fits(num_series: int, window: WindowParams) -> bool:

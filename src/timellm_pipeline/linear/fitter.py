@@ -77,7 +77,7 @@ class Fitter:
     def __init__(self, task: Task, folds: Folds, per_series: bool, workers: Workers = CALLER) -> None:
         self.task, self.folds, self.workers = task, folds, workers
         self._sums = _sums(task, folds, per_series, workers)
-        self.validation = _moments_of(task.validation)
+        self.validation = _moments_of(task.validation, per_series)
         self.num_windows = int(self._sums.plain[0].num_windows.sum())
 
     def maps(self, candidate: Candidate, fold: int | None = None) -> Maps:
@@ -130,9 +130,9 @@ def _sums(task: Task, folds: Folds, per_series: bool, workers: Workers) -> _Sums
     return _Sums(plain, [moments.total() for moments in by_series], by_series, held)
 
 
-def _moments_of(windows: Windows) -> Moments:
-    """Unweighted moments by series."""
-    moments = Moments.zeros(windows.panel.num_series, windows.seq_len, windows.pred_len)
+def _moments_of(windows: Windows, per_series: bool) -> Moments:
+    """Unweighted moments, by series or together."""
+    moments = Moments.zeros(windows.panel.num_series if per_series else 1, windows.seq_len, windows.pred_len)
     for series, x, y in centred(windows):
-        moments.add(series, x, y)
+        moments.add(series if per_series else 0, x, y)
     return moments

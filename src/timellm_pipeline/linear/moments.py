@@ -2,12 +2,13 @@
 
 For windows centred by their mean, X [windows, seq_len] and Y [windows, pred_len], a ridge regression needs X'X and X'Y
 only, and the squared error of a map W is tr(W'X'XW) - 2 tr(W'X'Y) + tr(Y'Y). So windows are read once, whatever the
-number of candidates, and a fold of the cross-validation is a difference of sums.
+number of candidates, and the fit of a fold is a sum over the pieces outside it.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.lib.stride_tricks import as_strided
@@ -45,20 +46,18 @@ class Moments:
 
     def add(self, series: int, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
         """Add centred windows of one series."""
+        # In float64: float32 would make the moments of smooth series indefinite, and their errors wrong.
         weighted = x if weights is None else x * weights[:, None]
-        self.xx[series] += (weighted.T @ x).double()
-        self.xy[series] += (weighted.T @ y).double()
-        squares = y.square().sum(dim=1, dtype=torch.float64)
-        self.yy[series] += squares.sum() if weights is None else squares @ weights.double()
+        self.xx[series] += weighted.T @ x
+        self.xy[series] += weighted.T @ y
+        squares = y.square().sum(dim=1)
+        self.yy[series] += squares.sum() if weights is None else squares @ weights
         self.num_windows[series] += len(x)
 
     def __iadd__(self, other: "Moments") -> "Moments":
         for name in ("xx", "xy", "yy", "num_windows"):
             getattr(self, name).add_(getattr(other, name))
         return self
-
-    def __sub__(self, other: "Moments") -> "Moments":
-        return Moments(self.xx - other.xx, self.xy - other.xy, self.yy - other.yy, self.num_windows - other.num_windows)
 
     def around(self, center: Float[Tensor, "1 seq_len pred_len"]) -> "Moments":
         """Moments of the targets less the forecasts of a map. The sums of squares are those of the targets."""
@@ -76,7 +75,7 @@ class Moments:
 
 
 def centred(windows: Windows) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Iterator over (series, inputs, targets) of all windows, centred by the mean of the inputs, in float32."""
+    """Iterator over (series, inputs, targets) of all windows, centred by the mean of the inputs, in float64."""
     values, segments, seq_len = windows.panel.values, windows.segments, windows.seq_len
     length, size = seq_len + windows.pred_len, values.itemsize
     for series, first, count, step in zip(segments.series, segments.first, segments.count, segments.step):
@@ -86,7 +85,9 @@ def centred(windows: Windows) -> Iterator[tuple[int, Tensor, Tensor]]:
             points = as_strided(
                 values[start + begin * int(step) :], (rows, length), (int(step) * size, size), writeable=False
             )
-            centred_points = torch.from_numpy(points - points[:, :seq_len].mean(axis=1, keepdims=True))
+            centred_points = torch.from_numpy(
+                points - points[:, :seq_len].mean(axis=1, keepdims=True, dtype=np.float64)
+            )
             yield int(series), centred_points[:, :seq_len], centred_points[:, seq_len:]
 
 

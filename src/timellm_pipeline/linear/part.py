@@ -99,7 +99,7 @@ class LinearPart:
             bounds=(0, 0),
             gap=0,
         )
-        maps = np.zeros((1, seq_len, pred_len), dtype=np.float32)
+        maps = np.zeros((1, seq_len, pred_len))
         return cls(facts, maps[0], maps, np.zeros((0, *maps.shape), dtype=np.float32))
 
     @property

@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import torch
 
+MOST_WORKERS = 4  # each needs memory for its task
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -37,11 +39,12 @@ class Workers:
 
 @contextmanager
 def one_thread_each() -> Iterator[Workers]:
-    """As many workers as PyTorch uses threads, while PyTorch uses one."""
-    count = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """As many workers as PyTorch uses threads, at most four, while PyTorch uses one."""
+    threads = torch.get_num_threads()
+    count = min(threads, MOST_WORKERS)
+    torch.set_num_threads(1)  # of the whole process, until the tasks are done
     try:
         with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield Workers(pool, count)
     finally:
-        torch.set_num_threads(count)
+        torch.set_num_threads(threads)

@@ -169,7 +169,7 @@ class Forecaster:
         """
         values = x.detach().float().cpu().numpy()
         number = None if series is None else self.linear.numbers(series)
-        # Summed in float64, as `Parts.forecast` does: the same bytes in both.
+        # Summed in float64, as `Parts.forecast` does.
         forecast = torch.from_numpy(self.linear.forecast(values, number)).to(x.device)
         if self.alpha != 0:
             if prompts is None and self.writer is not None:

@@ -1,7 +1,8 @@
 """Estimate of the GPU memory of a training run, computed before anything is loaded.
 
-The estimate contains the frozen weights, the trainable weights with gradient, Adam's two moments and the moving average in float32, the
-keys and values of the prompt, and the activations that the forward pass over the patches saves for the backward pass.
+The estimate contains the frozen weights, the trainable weights with gradient, Adam's two moments and the moving average
+in float32, the keys and values of the prompt, and the activations that the forward pass over the patches saves for the
+backward pass.
 It reserves the CUDA context, and a tenth of the GPU for fragmentation and for grouped keys and values, which a GPU
 copies for each head (0.2 GiB at 32 layers). `benchmarks/gpu_check.py` compares the estimate with measured memory.
 """

@@ -98,6 +98,11 @@ def contradictions(groups: Mapping[str, Any]) -> list[str]:
             "backbone.weights=random needs a language model that is not quantized; set backbone.weights=pretrained, or "
             "backbone.quantization=none"
         )
+    window = groups.get("window")
+    if model and window and model.season is not None and model.season > window.seq_len:
+        found.append(
+            f"model.season {model.season} is longer than window.seq_len {window.seq_len}: no window contains a season"
+        )
     if training and training.max_steps is not None and training.accumulate > training.max_steps:
         found.append(
             f"training.accumulate {training.accumulate} is more than training.max_steps {training.max_steps}: "

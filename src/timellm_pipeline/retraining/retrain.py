@@ -16,7 +16,7 @@ from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import TrainingData
 from timellm_pipeline.training.checkpoint import CheckpointStore
-from timellm_pipeline.training.preparation import prepare_training
+from timellm_pipeline.training.preparation import prepare_training, refuse_other_linear
 from timellm_pipeline.training.run import train_model
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ def retrain(inputs: Retraining, now: pd.Timestamp) -> dict[str, Any]:
         current = registry.champion()
         champion = registry.model(current.version) if current else None
         training = prepare_training(inputs.data, parameters, inputs.source, inputs.store)
+        if champion is not None and parameters.retrain.start == "champion":
+            refuse_other_linear(champion, parameters)
         work = digest_of({**training.facts, "start": parameters.retrain.start})
         report: dict[str, Any] = {
             "newest_row": str(series.stamps[-1]),
@@ -78,9 +80,7 @@ def retrain(inputs: Retraining, now: pd.Timestamp) -> dict[str, Any]:
         if _failed(gates):
             return _decide(registry, report, gates, None, None)
         start = champion if parameters.retrain.start == "champion" else None
-        result = train_model(
-            inputs.data, parameters, inputs.source, inputs.store, inputs.version, start, linear=training.linear
-        )
+        result = train_model(inputs.data, parameters, inputs.source, inputs.store, inputs.version, start)
         report["steps_run"], report["resumed_from"] = result.record.steps_run, result.record.resumed_from
         with registry.candidate(result.model, inputs.version) as candidate:
             context = ScoringContext(inputs.data, series, parameters, inputs.source)

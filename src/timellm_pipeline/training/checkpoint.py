@@ -3,6 +3,7 @@
     <root>/<training id>/
         run.json                 facts of this training, which distinguish it from other runs in the root
         history.csv              the live history, for viewers
+        linear.safetensors       the linear part of this training
         step-000001000/          trainable.safetensors  average.safetensors (of a correction)  state.pt  history.csv
                                  manifest.json (digests of the others)
         intervals.safetensors    half-widths of the best model's prediction intervals

@@ -8,7 +8,7 @@ the test has the shipped forecasts.
 
 import logging
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,10 @@ from timellm_pipeline.model.compute import compute_as_trained
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import Parameters, parse_parameters
+from timellm_pipeline.series.plan import plan_run
 from timellm_pipeline.series.prepare import TrainingData
 from timellm_pipeline.training.checkpoint import CheckpointStore
+from timellm_pipeline.training.preparation import prepare_training
 from timellm_pipeline.training.result import TrainingResult
 from timellm_pipeline.training.run import train_model
 
@@ -148,8 +150,9 @@ def compare_variants(
     Raises UserError as `train_model` does, for every variant before the first one is trained.
     """
     variants = {name: _changed(parameters, changes) for name, changes in parameters.compare.variants.items()}
-    for changed in variants.values():
-        source.identity(changed.backbone)
+    plans = {name: _planned(data, changed) for name, changed in variants.items()}
+    for name, changed in variants.items():
+        prepare_training(plans[name], changed, source, store)
     parts: dict[str, LinearPart] = {}
     results: dict[str, list[SeedResult]] = {}
     seeds = [parameters.training.seed + number for number in range(parameters.compare.num_seeds)]
@@ -162,8 +165,16 @@ def compare_variants(
             log.info("variant `%s`, seed %s", name, seed)
             training = changed.training.model_copy(update={"seed": seed})
             seeded = changed.model_copy(update={"training": training})
-            results[name].append(_run(data, seeded, source, store, version, parts[inputs_id]))
+            results[name].append(_run(plans[name], seeded, source, store, version, parts[inputs_id]))
     return _report(parameters, seeds, results), _origins(seeds, results)
+
+
+def _planned(data: TrainingData, parameters: Parameters) -> TrainingData:
+    """The data with the run plan of a variant: it may change batches and steps, but not windows."""
+    window, training, evaluation = parameters.window, parameters.training, parameters.evaluation
+    return replace(
+        data, plan=plan_run(data.index, data.plan.num_rows, data.plan.train_rows, window, training, evaluation)
+    )
 
 
 def _changed(parameters: Parameters, changes: dict[str, Any]) -> Parameters:

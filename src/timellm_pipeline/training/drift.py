@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.files import write_atomic
+from timellm_pipeline.model.folder import LINEAR
 from timellm_pipeline.training.checkpoint import FORMAT, RELEASES, CheckpointStore
 from timellm_pipeline.training.identity import differences
 from timellm_pipeline.training.preparation import Training
@@ -24,12 +26,14 @@ def _data_facts(training: Training) -> dict[str, Any]:
 
 
 def open_run(training: Training) -> None:
-    """Create the folder of the run, and record what this training is in run.json.
+    """Create the folder of the run, and write what this training is (run.json) and its linear part.
 
     Raises CheckpointError for a folder that cannot be written, StorageError for links.
     """
     facts = {**training.facts, "described": _data_facts(training), "max_steps": training.data.plan.max_steps}
+    linear = training.linear.as_bytes()
     training.run.open(facts)
+    write_atomic(training.run.folder / LINEAR, linear)
 
 
 def report_differences(training: Training, store: CheckpointStore) -> None:
@@ -83,3 +87,16 @@ def find_drift(training: Training, content: Mapping[str, Any], where: Path, name
             difference,
         )
     return drift
+
+
+def refuse_other_part(training: Training, content: Mapping[str, Any], where: Path) -> None:
+    """Raise CheckpointError if a result was computed with another linear part than the one at hand.
+
+    Its weights, alpha and intervals belong to that linear part.
+    """
+    if content.get("linear_part") != training.content["linear_part"]:
+        raise CheckpointError(
+            "this result was computed with another linear part than the one in its folder",
+            where=str(where),
+            do=f"restore {LINEAR} in the folder of the training, or train again: training.force=true",
+        )

@@ -247,7 +247,8 @@ class TrainingLoop:
         state, mse = self.state, sums.mse
         state.validated_at = state.step
         # The average of the last weights replaces a selection by validation.
-        is_best = math.isfinite(mse) and (self.average is not None or mse < state.best_mse)
+        is_candidate = mse < state.best_mse if self.average is None else state.step == self.plan.max_steps
+        is_best = math.isfinite(mse) and is_candidate
         if is_best:
             state.best_mse, state.best_step, state.bad_validations = mse, state.step, 0
         else:

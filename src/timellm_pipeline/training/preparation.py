@@ -1,19 +1,20 @@
 """Describe a training before anything large is loaded: its ids, its description and its compute settings."""
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import timellm_pipeline
 from timellm_pipeline.errors import ModelError
 from timellm_pipeline.evaluation.alpha import Alpha
+from timellm_pipeline.files import is_link
 from timellm_pipeline.linear.fit import fit_linear, inputs_id_of
 from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.compute import Compute, resolve_compute
-from timellm_pipeline.model.folder import WEIGHTS
+from timellm_pipeline.model.folder import LINEAR, WEIGHTS
 from timellm_pipeline.model.prompt import describe_scaled
 from timellm_pipeline.model.quantized import refuse_quantization
 from timellm_pipeline.model.saved import ModelConfig, SavedModel, TrainedOn
@@ -24,8 +25,7 @@ from timellm_pipeline.series.prepare import TrainingData
 from timellm_pipeline.series.windows import IndexFacts
 from timellm_pipeline.training.checkpoint import CheckpointStore, RunFolder
 from timellm_pipeline.training.identity import content_facts, differences, training_facts
-
-log = logging.getLogger(__name__)
+from timellm_pipeline.training.result import FINISHED
 
 ONLY_SHOWN = {"num_workers", "save_steps", "checkpoints_per_epoch"}  # in the run plan, but training does not read them
 
@@ -36,20 +36,36 @@ class Training:
 
     Attributes:
         facts: everything that determines the result; their digest is the training id.
-        content: the training id, and the code, versions and device that compute; its digest is the content id.
         run: the folder of its checkpoints.
+        given_linear: the linear part that this run fitted; None: it is fitted when it is needed.
     """
 
     data: TrainingData
-    linear: LinearPart
     parameters: Parameters
     source: BackboneSource
     compute: Compute
     description: str
     backbone_identity: dict[str, Any]
     facts: dict[str, Any]
-    content: dict[str, Any]
     run: RunFolder
+    given_linear: LinearPart | None
+
+    @cached_property
+    def linear(self) -> LinearPart:
+        """The linear part: that of the run folder if the training has started, so that a training has only one.
+
+        Another processor or library would fit other last digits. Raises ModelError for a damaged file.
+        """
+        stored, parameters = self.run.folder / LINEAR, self.parameters
+        is_discarded = parameters.training.force and (self.run.folder / FINISHED).is_file()
+        if stored.is_file() and not is_link(stored) and not is_discarded:
+            return LinearPart.from_file(stored)
+        return self.given_linear or fit_linear(self.data, parameters.window, parameters.model, parameters.evaluation)
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The training id, and the code, versions and device that compute; its digest is the content id."""
+        return content_facts(self.training_id, self.linear, self.parameters.backbone, self.compute)
 
     @property
     def backbone_files(self) -> dict[str, str] | None:
@@ -115,7 +131,7 @@ def prepare_training(
 
     Args:
         start: a model that provides the initial weights; None for new weights.
-        linear: the linear part of these data and parameters; None: it is fitted here.
+        linear: the linear part of these data and parameters; None: it is fitted when it is needed.
 
     Raises UserError if the data sets were made with other parameters, if `start` corrects another kind of linear part,
     for a precision that the device does not support,
@@ -128,19 +144,12 @@ def prepare_training(
     description = describe_scaled(parameters.prompt, data.scaled, data.scaler)
     facts = training_facts(data, parameters, description, identity, compute)
     if start is not None:
-        _refuse_other_linear(start, parameters)
+        refuse_other_linear(start, parameters)
         facts["start"] = start.sha256[WEIGHTS]
-    groups = parameters.window, parameters.model, parameters.evaluation
-    if linear is None:
-        linear = fit_linear(data, *groups)
-    elif linear.facts.inputs_id != inputs_id_of(data, parameters.model, parameters.evaluation):
+    if linear is not None and linear.facts.inputs_id != inputs_id_of(data, parameters.model, parameters.evaluation):
         raise _made_otherwise("linear_part", "")
-    training_id = digest_of(facts)
-    content = content_facts(training_id, linear, parameters.backbone, compute)
-    log.info("training id %s · content id %s", training_id[:16], digest_of(content)[:16])
-    return Training(
-        data, linear, parameters, source, compute, description, identity, facts, content, store.run(training_id)
-    )
+    run = store.run(digest_of(facts))
+    return Training(data, parameters, source, compute, description, identity, facts, run, linear)
 
 
 def _refuse_other_parameters(data: TrainingData, parameters: Parameters) -> None:
@@ -164,7 +173,7 @@ def _made_otherwise(names: str, found: str) -> ModelError:
     )
 
 
-def _refuse_other_linear(start: SavedModel, parameters: Parameters) -> None:
+def refuse_other_linear(start: SavedModel, parameters: Parameters) -> None:
     """Raise ModelError if the initial weights correct a linear part and the training does not, or the reverse."""
     kinds = start.config.model.linear, parameters.model.linear
     if "none" in kinds and kinds[0] != kinds[1]:

@@ -10,6 +10,7 @@ from timellm_pipeline.model.saved import TrainedModel
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.training.checkpoint import Checkpoint
+from timellm_pipeline.training.drift import refuse_other_part
 from timellm_pipeline.training.fit import choose_and_calibrate
 from timellm_pipeline.training.history import read_history
 from timellm_pipeline.training.preparation import Training
@@ -25,6 +26,7 @@ def publish_checkpoint(training: Training, which: str) -> tuple[TrainedModel, pd
     Raises CheckpointError when there is no checkpoint, it is damaged, or it belongs to another training.
     """
     checkpoint = _find_checkpoint(training, which)
+    refuse_other_part(training, checkpoint.content, checkpoint.folder)
     state = checkpoint.state()
     run, is_best = state["run"], state["run"]["best_step"] == checkpoint.step
     finished = read_finished(training.run.folder)

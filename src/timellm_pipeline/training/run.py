@@ -10,7 +10,7 @@ from timellm_pipeline.parameters import GROUP_MODELS, Parameters
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.prepare import TrainingData
 from timellm_pipeline.training.checkpoint import Checkpoint, CheckpointStore
-from timellm_pipeline.training.drift import find_drift, open_run, report_differences
+from timellm_pipeline.training.drift import find_drift, open_run, refuse_other_part, report_differences
 from timellm_pipeline.training.fit import memory_explained, train_to_the_end
 from timellm_pipeline.training.history import read_history
 from timellm_pipeline.training.preparation import Training, prepare_training
@@ -41,6 +41,7 @@ def train_model(
     """
     training = prepare_training(data, parameters, source, store, start, linear)
     finished = read_finished(training.run.folder)
+    log.info("training id %s · content id %s", training.training_id[:16], digest_of(training.content)[:16])
     steps_run = 0
     if finished is None or parameters.training.force:
         if finished is None:
@@ -55,6 +56,7 @@ def train_model(
             finished.trained_in,
         )
         find_drift(training, finished.content, training.run.folder, "this finished training")
+        refuse_other_part(training, finished.content, training.run.folder)
     best = _best_checkpoint(training, finished)
     intervals = read_intervals(training.run.folder, finished, len(data.scaler.channels), parameters.window.pred_len)
     config = training.model_config(

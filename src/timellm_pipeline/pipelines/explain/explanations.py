@@ -105,8 +105,8 @@ def outcome(plan: RunPlan, window: WindowParams, model: ModelParams) -> str:
     )
     if origins < needed:
         text += (
-            f" That is certain here: the test needs {needed:,} validation origins and there are {origins:,}. A longer "
-            f"validation range has them (about {needed * plan.validation_step:,} rows)."
+            f" Here that is to be expected: the test needs {needed:,} validation origins and there are {origins:,}. A "
+            f"longer validation range has them (about {needed * plan.validation_step:,} rows)."
         )
     return text
 

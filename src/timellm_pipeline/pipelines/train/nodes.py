@@ -172,6 +172,7 @@ def record(
         },
         test={
             "num_windows": test_metrics["num_windows"],
+            "alpha": test_metrics["alpha"],
             **{name: {key: report["scaled"][key] for key in ("mse", "mae")} for name, report in models.items()},
         },
     )
