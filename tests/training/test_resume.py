@@ -226,7 +226,7 @@ def test_a_damaged_best_checkpoint_is_found_on_resume_and_another_is_chosen(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Found only when training is over, it would cost all of it."""
-    parameters = small_parameters(training=LONG)
+    parameters = small_parameters(training=LONG, model={"linear": "none"})
     with monkeypatch.context() as patch:
         kill_after(patch, 13)
         with pytest.raises(Killed):

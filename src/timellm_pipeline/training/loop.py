@@ -251,7 +251,7 @@ class TrainingLoop:
         is_best = math.isfinite(mse) and is_candidate
         if is_best:
             state.best_mse, state.best_step, state.bad_validations = mse, state.step, 0
-        else:
+        elif self.average is None:
             state.bad_validations += 1
         return mse, is_best
 
