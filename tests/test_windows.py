@@ -122,7 +122,7 @@ def test_folders_with_spaces_and_chinese_names_hold_a_run_that_was_killed_and_re
     """`D:\\我的 项目` is an ordinary folder; a path cut at its space or garbled would lose ten hours."""
     path = ran.root / "08_reporting/run_manifest.json"
     manifest = AtomicJSONDataset(filepath=path.as_posix(), version=Version(None, None)).load()
-    assert (manifest["resumed_from"], manifest["steps_run"], manifest["raw_path"]) == ([5], 5, str(ran.csv))
+    assert (manifest["resumed_from"], manifest["steps_run"], manifest["raw_path"]) == ([4], 6, str(ran.csv))
     finished = read_finished(ran.checkpoints / manifest["training_id"])
     assert finished is not None and finished.best_step == manifest["best_step"]
 
