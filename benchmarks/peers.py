@@ -26,7 +26,7 @@ from timellm_pipeline.model.compute import CPU, Compute
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import BackboneParams, ModelParams, PromptParams, WindowParams
 from timellm_pipeline.series.panel import Panel
-from timellm_pipeline.series.windows import Windows, every_window
+from timellm_pipeline.series.windows import Windows, windows_between
 
 DESCRIPTION = (
     "This synthetic hourly series stands for the load and oil temperature of an electricity transformer. It has six "
@@ -105,7 +105,8 @@ def windows(setting: Setting) -> Windows:
     scaled = ((table - table.mean()) / table.std(ddof=0)).astype(np.float32)
     columns = {str(name): scaled[name].to_numpy() for name in scaled.columns}
     panel = Panel.from_columns(columns, start=scaled.index[0], frequency="h")
-    return every_window(panel, (0, panel.num_rows), setting.window, most=len(panel.values))
+    starts = panel.num_rows - setting.seq_len - setting.pred_len + 1
+    return windows_between(panel, (0, starts), 1, setting.window)
 
 
 def load_backbone(setting: Setting) -> LoadedBackbone:

@@ -6,7 +6,8 @@ from small_tasks import task_of, values_of, window_of, with_rows
 
 from timellm_pipeline.linear.candidates import Candidate
 from timellm_pipeline.linear.fitter import Fitter, Task
-from timellm_pipeline.linear.folds import Folds, windows_between
+from timellm_pipeline.linear.folds import Folds
+from timellm_pipeline.series.windows import windows_between
 
 WINDOW = window_of(12, 4)
 LENGTH = 16

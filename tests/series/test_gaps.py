@@ -8,7 +8,7 @@ from conftest import check, make_inputs, small_parameters
 from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.gaps import stretches
-from timellm_pipeline.series.windows import Windows, every_window
+from timellm_pipeline.series.windows import Windows, windows_between
 
 
 def broken(raw: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +55,8 @@ def test_no_window_touches_a_gap(raw_series: pd.DataFrame) -> None:
         inputs.plan.data_id
         != make_inputs(broken(raw_series), small_parameters(data={"gaps": "interpolate"})).plan.data_id
     )
-    assert_untouched(every_window(inputs.scaled, inputs.scaler.rows, window, 10**9), length)
+    first, last = inputs.scaler.rows
+    assert_untouched(windows_between(inputs.scaled, (first, last - length + 1), 1, window), length)
 
 
 def assert_untouched(windows: Windows, length: int) -> None:

@@ -12,7 +12,7 @@ from timellm_pipeline.parameters import EvaluationParams, SplitParams, WindowPar
 from timellm_pipeline.series.borders import RANGES, Borders, split_borders
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.panel_file import read_index, write_index
-from timellm_pipeline.series.windows import WindowIndex, Windows, build_window_index, every_window, used_channels
+from timellm_pipeline.series.windows import WindowIndex, Windows, build_window_index, used_channels, windows_between
 
 CHANNELS = ["A", "B", "OT"]
 NUM_ROWS = 300
@@ -181,7 +181,7 @@ def test_series_that_begin_and_end_at_other_times_keep_their_windows_inside_thei
         start=make_series(["A"]).start,
         frequency="h",
     )
-    windows = every_window(panel, (0, 210), WINDOW, 10**9)
+    windows = windows_between(panel, (0, 181), 1, WINDOW)
     which = np.arange(len(windows))
     channel, x = windows.channel(which), np.concatenate(windows.gather(which), axis=1)
     assert (x // 1000 == channel[:, None]).all()  # never a row of another series
@@ -190,13 +190,12 @@ def test_series_that_begin_and_end_at_other_times_keep_their_windows_inside_thei
     assert windows.origins().tolist() == sorted(set(windows.origin(which).tolist()))
 
 
-def test_every_window_thins_to_about_the_number_asked_for() -> None:
-    """Without it the linear baseline would see millions of windows, or only the first ones."""
+def test_windows_between_two_starts_are_the_step_apart() -> None:
+    """Without it the linear part would see fewer windows than there are, or only the first ones."""
     panel = make_series(CHANNELS)
-    assert len(every_window(panel, (0, 210), WINDOW, 10**9)) == 3 * 181
-    some = every_window(panel, (0, 210), WINDOW, 60)
-    assert 50 <= len(some) <= 70
-    assert starts_of(some, 0)[0] == 0 and starts_of(some, 0)[-1] > 160
+    assert len(windows_between(panel, (0, 181), 1, WINDOW)) == 3 * 181
+    assert starts_of(windows_between(panel, (20, 61), 10, WINDOW), 0) == [20, 30, 40, 50, 60]
+    assert starts_of(windows_between(panel, (20, 60), 10, WINDOW), 2) == [20, 30, 40, 50]
 
 
 def starts_of(windows: Windows, number: int) -> list[int]:

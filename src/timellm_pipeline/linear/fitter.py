@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from timellm_pipeline.linear.candidates import Candidate, Center
-from timellm_pipeline.linear.folds import Folds, windows_between
+from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.linear.maps import Maps, center_map, fit_maps
 from timellm_pipeline.linear.moments import Moments, centred, inverse_deviation
 from timellm_pipeline.linear.workers import Workers
@@ -17,7 +17,7 @@ from timellm_pipeline.parameters import WindowParams
 from timellm_pipeline.series.frequency import season_length
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import WindowData
-from timellm_pipeline.series.windows import Windows
+from timellm_pipeline.series.windows import Windows, windows_between
 
 CALLER = Workers()
 MOST_WINDOWS = 20_000_000  # limit of training windows: more are evenly subsampled

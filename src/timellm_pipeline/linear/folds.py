@@ -10,8 +10,6 @@ import numpy as np
 from jaxtyping import Int
 
 from timellm_pipeline.parameters import WindowParams
-from timellm_pipeline.series.panel import Panel
-from timellm_pipeline.series.windows import Windows, segments_of
 
 BLOCKS = 4
 FEWEST_HORIZONS = 5  # training windows in horizons: with fewer, a block and its gaps leave too little to fit
@@ -65,10 +63,3 @@ class Folds:
     def excludes(self, fold: int, start: int) -> bool:
         """Whether a window with this start is in the block or in its gap."""
         return self.bounds[fold] - self.gap <= start < self.bounds[fold + 1] + self.gap
-
-
-def windows_between(panel: Panel, starts: tuple[int, int], step: int, window: WindowParams) -> Windows:
-    """Windows of all series whose start lies in a half-open range, `step` rows apart."""
-    rows = (starts[0], starts[1] - 1 + window.seq_len + window.pred_len)
-    segments = segments_of(panel, list(range(panel.num_series)), rows, step, window)
-    return Windows(panel, segments, window.seq_len, window.pred_len)

@@ -25,7 +25,6 @@ from timellm_pipeline.linear.moments import Moments
 
 AGE, BUMP, WIDTH = 64.0, 30.0, 2.0
 ROUNDS = 3  # alternating exact solves of the shared map and the deviations
-MOST_TRIES = 12
 SMALLEST = 1e-12  # of a mean square: the penalty of constant series is not zero, so that the matrix is invertible
 
 Maps = Float[Tensor, "series seq_len pred_len"]  # one map if `series` is 1
@@ -120,17 +119,5 @@ def _mean_square(gram: Tensor) -> float:
 
 
 def _factor(gram: Tensor, penalties: Tensor) -> Tensor:
-    """Cholesky factor of gram + diag(penalties).
-
-    A matrix that rounding has made indefinite gets a larger diagonal, which is a larger penalty.
-    """
-    matrix = gram + torch.diag_embed(penalties)
-    extra = (
-        SMALLEST * gram.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None] * torch.eye(gram.shape[-1]).double()
-    )
-    for _ in range(MOST_TRIES):
-        factor, failed = torch.linalg.cholesky_ex(matrix)
-        if not failed.any():
-            break
-        matrix, extra = matrix + extra, 10 * extra
-    return factor
+    """Cholesky factor of gram + diag(penalties)."""
+    return torch.linalg.cholesky(gram + torch.diag_embed(penalties))

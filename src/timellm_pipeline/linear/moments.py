@@ -5,7 +5,7 @@ only, and the squared error of a map W is tr(W'X'XW) - 2 tr(W'X'Y) + tr(Y'Y). So
 number of candidates, and the fit of a fold is a sum over the pieces outside it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,6 @@ from timellm_pipeline.series.windows import Windows
 
 ROWS = 8192  # windows per matrix product
 VARIANCE_FLOOR = 0.1  # scaled units: keeps the weight of a nearly constant window finite
-
-Weights = Callable[[Tensor], Tensor]  # inputs [windows, seq_len] to weights [windows]
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """What a correction is trained on: windows whose targets are the errors of linear forecasts that did not see them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -22,12 +23,16 @@ class Residuals:
     def __len__(self) -> int:
         return len(self.windows)
 
+    @cached_property
+    def _numbers(self) -> Int[np.ndarray, "series"]:
+        return self.part.numbers(self.windows.names)
+
     def gather(
         self, which: Int[np.ndarray, "batch"]
     ) -> tuple[Float32[np.ndarray, "batch seq_len"], Float32[np.ndarray, "batch pred_len"]]:
         """Inputs, and targets less their linear forecasts, in scaled units."""
         windows = self.windows
         x, y = windows.gather(which)
-        series = self.part.numbers(windows.names)[windows.channel(which)]
+        series = self._numbers[windows.channel(which)]
         start = windows.origin(which) - windows.seq_len + 1
         return x, (y - self.part.cross_fitted(x, series, start)).astype(np.float32)

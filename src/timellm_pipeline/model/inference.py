@@ -47,7 +47,6 @@ def forecast_parts(
     compute: Compute,
     windows: SeriesWindows,
     batch_size: int,
-    which: np.ndarray | None = None,
     label: str = "forecasts",
 ) -> Iterator[Parts]:
     """Iterator over the parts of the forecasts of each batch.
@@ -61,13 +60,11 @@ def forecast_parts(
         compute: device and precision.
         windows: windows to forecast.
         batch_size: windows per batch; the last batch may be short.
-        which: numbers of the windows to forecast, in this order; None: all windows.
         label: label of the progress bar.
     """
-    numbers = np.arange(len(windows)) if which is None else which
-    order = (numbers[positions] for positions in in_order(len(numbers), batch_size))
+    order = in_order(len(windows), batch_size)
     series = linear.numbers(windows.names)
-    bar = tqdm(total=len(numbers), desc=label, unit="window", leave=False, disable=None)
+    bar = tqdm(total=len(windows), desc=label, unit="window", leave=False, disable=None)
     with bar:
         if network is None:
             for batch in order:
@@ -131,7 +128,6 @@ class Forecaster:
         self,
         windows: SeriesWindows,
         batch_size: int,
-        which: np.ndarray | None = None,
         label: str = "forecasts",
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Iterator over (window numbers, forecasts, targets) of batches, in scaled units, in evaluation mode.
@@ -139,19 +135,16 @@ class Forecaster:
         Args:
             windows: windows to forecast.
             batch_size: windows per batch.
-            which: numbers of the windows to forecast. By default, all windows.
             label: label of the progress bar.
         """
         network = None if self.alpha == 0 else self.network
-        parts = forecast_parts(self.linear, network, self.writer, self.compute, windows, batch_size, which, label)
+        parts = forecast_parts(self.linear, network, self.writer, self.compute, windows, batch_size, label)
         for batch in parts:
             yield batch.which, batch.forecast(self.alpha), batch.truth
 
-    def forecast_parts(
-        self, windows: SeriesWindows, batch_size: int, which: np.ndarray | None = None, label: str = "forecasts"
-    ) -> Iterator[Parts]:
+    def forecast_parts(self, windows: SeriesWindows, batch_size: int, label: str = "forecasts") -> Iterator[Parts]:
         """As `forecast_windows`, with linear part and correction apart. Needs the network."""
-        return forecast_parts(self.linear, self.network, self.writer, self.compute, windows, batch_size, which, label)
+        return forecast_parts(self.linear, self.network, self.writer, self.compute, windows, batch_size, label)
 
     def __call__(
         self,

@@ -230,9 +230,8 @@ class Windows:
         return points[:, : self.seq_len], points[:, self.seq_len :]
 
 
-def every_window(panel: Panel, rows: tuple[int, int], window: WindowParams, most: int) -> Windows:
-    """Every window inside a row range, independent of `window_step`, evenly subsampled to about `most` windows."""
-    per_series = max(rows[1] - rows[0] - window.seq_len - window.pred_len + 1, 0)
-    step = max(1, per_series * panel.num_series // most)
+def windows_between(panel: Panel, starts: tuple[int, int], step: int, window: WindowParams) -> Windows:
+    """Windows of all series whose start lies in a half-open range, `step` rows apart."""
+    rows = (starts[0], starts[1] - 1 + window.seq_len + window.pred_len)
     segments = segments_of(panel, list(range(panel.num_series)), rows, step, window)
     return Windows(panel, segments, window.seq_len, window.pred_len)

@@ -12,6 +12,7 @@ from timellm_pipeline.evaluation.alpha import Alpha
 from timellm_pipeline.evaluation.correction import choose_alpha, part_errors
 from timellm_pipeline.evaluation.forecasting import calibrate
 from timellm_pipeline.linear.residuals import Residuals
+from timellm_pipeline.model.backbone import LoadedBackbone
 from timellm_pipeline.model.intervals import HalfWidths
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.sizes import trainable_count
@@ -60,15 +61,7 @@ def train_to_the_end(
         log.info("training.force: the finished result of this training is discarded")
         run.unfinish()
     seed_everything(parameters.training.seed)  # after loading, which may draw random numbers
-    model = TimeLLM.around(
-        parameters.window,
-        parameters.prompt,
-        parameters.model,
-        loaded,
-        training.description,
-        compute,
-        training.linear,
-    )
+    model = new_model(training, loaded)
     if start is not None:
         model.network.load_trainables(start.weights())
         log.info("the initial weights are those of the model in %s", start.folder)
@@ -124,6 +117,13 @@ def train_to_the_end(
     )
     write_finished(run.folder, finished, widths)
     return finished, steps_run
+
+
+def new_model(training: Training, loaded: LoadedBackbone) -> TimeLLM:
+    """An untrained model of a training: its linear part, and a network around the loaded backbone."""
+    parameters = training.parameters
+    groups = parameters.window, parameters.prompt, parameters.model
+    return TimeLLM.around(*groups, loaded, training.description, training.compute, training.linear)
 
 
 def choose_and_calibrate(model: TimeLLM, training: Training) -> tuple[Alpha, float, HalfWidths]:

@@ -10,10 +10,9 @@ import torch
 
 from timellm_pipeline.errors import ModelError, ParameterError
 from timellm_pipeline.model.saved import TrainedModel
-from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.model.weights import refuse_not_finite
 from timellm_pipeline.series.identity import digest_of, digest_of_file
-from timellm_pipeline.training.fit import choose_and_calibrate
+from timellm_pipeline.training.fit import choose_and_calibrate, new_model
 from timellm_pipeline.training.preparation import Training
 
 log = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ def import_published(training: Training, path: Path) -> TrainedModel:
         ParameterError: for `model.prototypes` other than `vocabulary`, and with a linear part.
         ModelError: for a file that is missing, requires unpickling, or has weights that do not match (each is named).
     """
-    parameters, compute = training.parameters, training.compute
+    parameters = training.parameters
     if parameters.model.prototypes != "vocabulary":
         raise ParameterError(
             f"model.prototypes is {parameters.model.prototypes}; published weights are a map over the vocabulary",
@@ -47,10 +46,8 @@ def import_published(training: Training, path: Path) -> TrainedModel:
         )
     state = read_state(path)
     refuse_not_finite(state, path)
-    loaded = training.source.load(parameters.backbone, compute)
-    model = TimeLLM.around(
-        parameters.window, parameters.prompt, parameters.model, loaded, training.description, compute
-    )
+    loaded = training.source.load(parameters.backbone, training.compute)
+    model = new_model(training, loaded)
     model.load_upstream_state_dict(state)
     alpha, mse, intervals = choose_and_calibrate(model, training)
     log.info("imported %s: validation MSE %.4f", path, mse)

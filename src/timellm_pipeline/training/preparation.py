@@ -134,8 +134,7 @@ def prepare_training(
         linear: the linear part of these data and parameters; None: it is fitted when it is needed.
 
     Raises UserError if the data sets were made with other parameters, if `start` corrects another kind of linear part,
-    for a precision that the device does not support,
-    or a backbone that cannot be identified.
+    for a precision that the device does not support, or a backbone that cannot be identified.
     """
     _refuse_other_parameters(data, parameters)
     compute = resolve_compute(parameters.training.precision)

@@ -7,11 +7,10 @@ import pandas as pd
 from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.evaluation.alpha import Alpha
 from timellm_pipeline.model.saved import TrainedModel
-from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.training.checkpoint import Checkpoint
 from timellm_pipeline.training.drift import refuse_other_part
-from timellm_pipeline.training.fit import choose_and_calibrate
+from timellm_pipeline.training.fit import choose_and_calibrate, new_model
 from timellm_pipeline.training.history import read_history
 from timellm_pipeline.training.preparation import Training
 from timellm_pipeline.training.result import read_finished, read_intervals
@@ -38,7 +37,9 @@ def publish_checkpoint(training: Training, which: str) -> tuple[TrainedModel, pd
         alpha, mse = finished.alpha, finished.validation_mse
     elif training.linear.is_fitted:
         # The weight of a correction is chosen on validation, which needs its forecasts.
-        alpha, mse, intervals = choose_and_calibrate(_model_of(training, checkpoint), training)
+        trained = new_model(training, training.source.load(training.parameters.backbone, training.compute))
+        trained.network.load_trainables(checkpoint.model_weights())
+        alpha, mse, intervals = choose_and_calibrate(trained, training)
     config = training.model_config(
         content_id=digest_of(checkpoint.content),
         counts=state["parameters"],
@@ -48,23 +49,6 @@ def publish_checkpoint(training: Training, which: str) -> tuple[TrainedModel, pd
     )
     model = TrainedModel(config, checkpoint.model_weights(), training.data.scaler, training.linear, intervals)
     return model, read_history(checkpoint.history())
-
-
-def _model_of(training: Training, checkpoint: Checkpoint) -> TimeLLM:
-    """The model of a checkpoint, with its backbone."""
-    parameters = training.parameters
-    loaded = training.source.load(parameters.backbone, training.compute)
-    model = TimeLLM.around(
-        parameters.window,
-        parameters.prompt,
-        parameters.model,
-        loaded,
-        training.description,
-        training.compute,
-        training.linear,
-    )
-    model.network.load_trainables(checkpoint.model_weights())
-    return model
 
 
 def _find_checkpoint(training: Training, which: str) -> Checkpoint:
@@ -90,8 +74,8 @@ def _find_checkpoint(training: Training, which: str) -> Checkpoint:
     best_step = newest.state()["run"]["best_step"]
     if best_step is None:
         raise CheckpointError(
-            "there has been no validation yet, so there is no best checkpoint",
+            "there is no best checkpoint yet",
             where=str(run.folder),
-            do="publish checkpoint=newest, or wait for the first validation",
+            do="publish checkpoint=newest, or wait for the first validation (with a linear part, for the last step)",
         )
     return run.at(best_step)
