@@ -56,6 +56,7 @@ SOURCES = """\
   NeurIPS. Nie et al. 2023: A time series is worth 64 words, ICLR. Zeng et al. 2023: Are transformers effective for
   time series forecasting?, AAAI. Their lookbacks differ, and some leave out the last incomplete batch of the test."""
 FIRST_SEED = 2021
+LEVELS = ("80", "95")
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,14 @@ def horizon_table(measured: Measured, horizon: int) -> str:
             f"  {name:<16}{measured.validation[name]:>16.4f}{mse(errors):>10.4f}{mae(errors):>10.4f}"
             f"{measured.seconds[name]:>9.1f}   {'' if name == RIDGE else compared}"
         )
+    for split, shares in measured.coverage.items():
+        lines.append(f"  inside the prediction intervals, {split}: {coverage_text(shares)}")
     return "\n".join(lines)
+
+
+def coverage_text(shares: dict[str, float]) -> str:
+    """Shares of true values inside the intervals of 80 and 95 %."""
+    return ", ".join(f"{level} %: {shares[level]:.1%}" for level in LEVELS if level in shares)
 
 
 def training_table(trained: Trained, parameters: Parameters) -> str:
@@ -196,7 +204,8 @@ def on_suite(options: argparse.Namespace) -> list[Goal]:
 
 SUITE_HEAD = (
     f"{'':<20}{'window':>9}{'origins':>9}{'alpha':>7}{'shipped':>9}{'naive':>9}{'seasonal':>9}{'ridge':>9}"
-    f"   {'ratio to the best (interval)':<36}{'on':>5}{'shipped':>9}{'AutoETS':>9}{'ratio':>7}{'seconds':>9}"
+    f"   {'ratio to the best (interval)':<36}{'on':>5}{'shipped':>9}{'AutoETS':>9}{'ratio':>7}"
+    f"{'inside 80 %: val.':>19}{'test':>7}{'95 %: val.':>12}{'test':>7}{'seconds':>9}"
 )
 
 
@@ -220,9 +229,19 @@ def suite_row(entry: Entry, table: pd.DataFrame, options: argparse.Namespace, au
         other = mse(ets_errors(measured, auto_ets))
         cells += f"{other:>9.4f}{mse(shipped[:, few]) / other:>7.3f}"
     errors = [mse(one) for one in (shipped, *(measured.errors[name] for name in ("naive", "seasonal naive", RIDGE)))]
+    inside = "".join(
+        f"{measured.coverage[split].get(level, float('nan')):>{width}.1%}"
+        for level, split, width in (
+            ("80", "validation", 19),
+            ("80", "test", 7),
+            ("95", "validation", 12),
+            ("95", "test", 7),
+        )
+    )
     line = (
         f"{entry.name:<20}{f'{entry.seq_len}->{entry.pred_len}':>9}{shipped.shape[1]:>9,}{alpha:>7.3f}"
-        f"{''.join(f'{error:>9.4f}' for error in errors)}   {found!s:<36}{cells}{time.perf_counter() - start:>9.1f}"
+        f"{''.join(f'{error:>9.4f}' for error in errors)}   {found!s:<36}{cells}{inside}"
+        f"{time.perf_counter() - start:>9.1f}"
     )
     return found, line
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from timellm_pipeline.evaluation.baselines import CHUNK, Forecast, score
+from timellm_pipeline.evaluation.calibration import calibrate
+from timellm_pipeline.evaluation.coverage import Coverage
 from timellm_pipeline.evaluation.report import baseline_forecasts, score_test
 from timellm_pipeline.evaluation.scores import TestScores
 from timellm_pipeline.evaluation.significance import needed_origins, num_cosines, standard_error, t_quantile
 from timellm_pipeline.linear.fit import fit_linear
 from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.model.batches import in_order
+from timellm_pipeline.model.intervals import MOST_WINDOWS
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.series.frequency import season_length
 from timellm_pipeline.series.prepare import Prepared, TrainingData
@@ -34,6 +37,7 @@ class Measured:
         season: season length in rows of seasonal naive.
         linear: the linear part.
         errors: test errors of each model.
+        coverage: of the linear part's prediction intervals on validation and test: level, then share inside.
         validation: validation MSE of each model.
         seconds: of fitting and scoring each model.
     """
@@ -44,6 +48,7 @@ class Measured:
     errors: dict[str, Errors]
     validation: dict[str, float]
     seconds: dict[str, float]
+    coverage: dict[str, dict[str, float]]
 
     @property
     def data(self) -> TrainingData:
@@ -86,7 +91,7 @@ def measure(prepared: Prepared, parameters: Parameters) -> Measured:
         errors[name] = _score(forecasts[name], test, data.scaler)
         found[name] = score(forecasts[name], validation).mse
         seconds[name] += time.perf_counter() - start
-    return Measured(prepared, season, linear, errors, found, seconds)
+    return Measured(prepared, season, linear, errors, found, seconds, _coverage(linear, data))
 
 
 def best_baseline(errors: Mapping[str, Errors]) -> str:
@@ -133,6 +138,26 @@ def ratio(ours: Errors, theirs: Errors, block: int) -> Ratio:
     below = [min(root, value) for root in roots if 0 <= root <= value * (1 + ROUNDING)]
     above = [max(root, value) for root in roots if root >= value * (1 - ROUNDING)]
     return Ratio(value, max(below, default=0.0), min(above, default=float("inf")))
+
+
+def _coverage(linear: LinearPart, data: TrainingData) -> dict[str, dict[str, float]]:
+    """Share of true values inside the intervals that the pipeline gives the linear part."""
+    validation = data.windows("validation")
+    sample = np.arange(0, len(validation), -(-len(validation) // MOST_WINDOWS))
+    intervals = calibrate(_errors(linear, validation, sample), sample, validation, data.windows("train"), linear)
+    found = {}
+    for name in ("validation", "test"):
+        windows, coverage = data.windows(name), Coverage(intervals)
+        for which in in_order(len(windows), CHUNK):
+            coverage.add(_errors(linear, windows, which), windows.channel(which))
+        found[name] = {level: counts["inside"] for level, counts in coverage.report().items()}
+    return found
+
+
+def _errors(linear: LinearPart, windows: Windows, which: np.ndarray) -> np.ndarray:
+    """Errors [windows, horizon] of the linear part, each series with its own map."""
+    x, y = windows.gather(which)
+    return y - linear.forecast(x, linear.numbers(windows.names)[windows.channel(which)])
 
 
 def _score(forecast: Forecast, test: Windows, scaler: Scaler) -> Errors:

@@ -24,6 +24,7 @@ from records import finished
 from timellm_pipeline.diagnosis import diagnose
 from timellm_pipeline.evaluation.alpha import Alpha
 from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.intervals import Intervals
 from timellm_pipeline.model.saved import TrainedModel
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.retraining import retrain as module
@@ -106,8 +107,8 @@ def place(tmp_path: Path, raw_series: pd.DataFrame, monkeypatch: pytest.MonkeyPa
         model = TrainedModel(config, {"weight": torch.zeros(2)}, data.scaler, training.linear)
         if not training.run.folder.exists():
             training.run.folder.mkdir(parents=True)
-            widths = torch.zeros(8, 7, 12).numpy()
-            write_finished(training.run.folder, finished(trained_in=version), widths)
+            intervals = Intervals(torch.zeros(8, 7, 12).numpy())
+            write_finished(training.run.folder, finished(trained_in=version), intervals)
         return SimpleNamespace(model=model, record=SimpleNamespace(steps_run=1, resumed_from=[]))
 
     def score(context: Any, candidate: Any, champion: Any) -> Judged:

@@ -37,7 +37,7 @@ LAYERS = [
     "series.windows:build_window_index",
     "model.patches:cut_into_patches",
     "model.saved:find_damage",
-    "evaluation.forecasting:calibrate",
+    "evaluation.calibration:calibrate",
     "evaluation.report:run_test",
     "training.preparation:training_facts",
     "training.loop:batch_order",

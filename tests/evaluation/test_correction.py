@@ -58,7 +58,7 @@ def test_corrections_without_skill_are_almost_never_used(origins: int) -> None:
     for number in range(200):
         residuals = overlapping(rng, origins)
         corrections = list(SKILLS.values())[number % len(SKILLS)](rng, residuals)
-        alpha = choose_alpha(errors_of(windows, residuals, corrections), HORIZON).alpha
+        alpha = choose_alpha(errors_of(windows, residuals, corrections)).alpha
         used += alpha.alpha > 0
         fitted += alpha.fitted > 0
     assert used <= 10, "of 200"
@@ -72,7 +72,7 @@ def test_a_useful_correction_is_used_with_its_least_squares_weight(weight: float
     corrections = overlapping(rng, 600, memory=0.2)
     residuals = weight * corrections + 0.5 * overlapping(rng, 600, memory=0.2)
     errors = errors_of(windows, residuals, corrections)
-    alpha = choose_alpha(errors, HORIZON).alpha
+    alpha = choose_alpha(errors).alpha
     assert alpha.alpha == alpha.fitted == pytest.approx((residuals * corrections).sum() / (corrections**2).sum())
     assert alpha.alpha == pytest.approx(weight, abs=0.1)
     assert errors.mse(alpha.alpha) < 0.9 * errors.mse(0)
@@ -84,7 +84,7 @@ def test_the_weight_is_at_most_one() -> None:
     """A weight above 1 would extrapolate from a validation period in which the network was too timid."""
     rng, windows = np.random.default_rng(2), make_windows(200)
     corrections = overlapping(rng, 200)
-    choice = choose_alpha(errors_of(windows, 3 * corrections, corrections), HORIZON)
+    choice = choose_alpha(errors_of(windows, 3 * corrections, corrections))
     alpha, errors = choice.alpha, choice.errors
     assert alpha.alpha == 1
     np.testing.assert_allclose(errors, 2 * corrections)
@@ -97,7 +97,7 @@ def test_validation_is_never_worse_with_the_chosen_weight() -> None:
         residuals, noise = overlapping(rng, 150), overlapping(rng, 150)
         corrections = rng.uniform(-1, 1) * residuals + (number % 4) * noise
         errors = errors_of(windows, residuals, corrections)
-        alpha = choose_alpha(errors, HORIZON).alpha
+        alpha = choose_alpha(errors).alpha
         expected = np.mean((residuals - alpha.alpha * corrections) ** 2)
         assert errors.mse(alpha.alpha) == pytest.approx(expected, rel=1e-9)
         assert errors.mse(alpha.alpha) <= np.mean(residuals**2) * (1 + 1e-12)
@@ -111,7 +111,7 @@ def test_a_harmful_correction_is_not_used() -> None:
     rng, windows = np.random.default_rng(4), make_windows(200)
     residuals = overlapping(rng, 200)
     for corrections in (-residuals, np.zeros_like(residuals)):
-        choice = choose_alpha(errors_of(windows, residuals, corrections), HORIZON)
+        choice = choose_alpha(errors_of(windows, residuals, corrections))
         alpha, errors = choice.alpha, choice.errors
         assert alpha.alpha == alpha.fitted == 0
         assert alpha.reason.startswith("the correction is not used; ")
@@ -124,7 +124,7 @@ def test_a_correction_that_helped_in_one_period_only_is_not_used() -> None:
     corrections = overlapping(rng, 300, memory=0.0)
     residuals = overlapping(rng, 300, memory=0.0)
     residuals[100:140] += 2 * corrections[100:140]
-    alpha = choose_alpha(errors_of(windows, residuals, corrections), HORIZON).alpha
+    alpha = choose_alpha(errors_of(windows, residuals, corrections)).alpha
     assert alpha.fitted > 0.1 and alpha.alpha == 0
 
 
@@ -133,19 +133,19 @@ def test_too_few_origins_use_no_correction_and_say_how_many_are_needed(origins: 
     """Without it a validation of two horizons, in which anything looks good, would decide."""
     rng, windows = np.random.default_rng(6), make_windows(origins, num_series=3)
     corrections = np.concatenate([overlapping(rng, origins) for _ in range(3)])
-    choice = choose_alpha(errors_of(windows, corrections, corrections), HORIZON)
+    choice = choose_alpha(errors_of(windows, corrections, corrections))
     alpha, errors = choice.alpha, choice.errors
     assert alpha.alpha == 0 and alpha.fitted == pytest.approx(1)
     assert f"too few origins: {origins}, needs at least {needed_origins(HORIZON)}" in alpha.reason
     np.testing.assert_array_equal(errors, corrections)
     windows = make_windows(needed_origins(HORIZON))
     corrections = rng.choice([-1.0, 1.0], size=(len(windows), HORIZON))
-    assert choose_alpha(errors_of(windows, corrections, corrections), HORIZON).alpha.alpha == 1
+    assert choose_alpha(errors_of(windows, corrections, corrections)).alpha.alpha == 1
 
 
-def group_weights(residuals: np.ndarray, corrections: np.ndarray, windows: Windows, block: int) -> np.ndarray:
+def group_weights(residuals: np.ndarray, corrections: np.ndarray, windows: Windows) -> np.ndarray:
     """Weight that the interval errors of each origin were computed with, from the errors that are returned."""
-    choice = choose_alpha(errors_of(windows, residuals, corrections), block)
+    choice = choose_alpha(errors_of(windows, residuals, corrections))
     alpha, errors = choice.alpha, choice.errors
     assert alpha.alpha > 0
     return ((residuals - errors) / corrections).mean(axis=1)
@@ -157,7 +157,7 @@ def test_weights_of_a_group_use_no_origin_of_it_and_none_within_a_horizon() -> N
     windows = make_windows(origins)
     corrections = 2 + 0.2 * overlapping(rng, origins)
     residuals = 0.5 * corrections + 0.1 * overlapping(rng, origins)
-    weights = group_weights(residuals, corrections, windows, block)
+    weights = group_weights(residuals, corrections, windows)
     groups = np.repeat(np.arange(10), 20)  # at most ten groups, equal and in time order
     assert len(np.unique(weights.round(9))) == 10
     for group in range(10):
@@ -169,13 +169,13 @@ def test_weights_of_a_group_use_no_origin_of_it_and_none_within_a_horizon() -> N
         near = np.flatnonzero(~used)
         changed = residuals.copy()
         changed[near] += 0.3 * corrections[near]
-        after = group_weights(changed, corrections, windows, block)
+        after = group_weights(changed, corrections, windows)
         np.testing.assert_allclose(after[inside], expected, rtol=1e-6)
         for edge in (near[0] - 1, near[-1] + 1):
             if 0 <= edge < origins:  # the nearest origin that is used
                 changed = residuals.copy()
                 changed[edge] += 0.3 * corrections[edge]
-                after = group_weights(changed, corrections, windows, block)
+                after = group_weights(changed, corrections, windows)
                 assert np.abs(after[inside] - expected).max() > 1e-6
 
 
@@ -185,14 +185,14 @@ def test_intervals_come_from_errors_with_the_weights_of_other_groups() -> None:
     windows = make_windows(origins, num_series=series, step=2)
     corrections = np.concatenate([overlapping(rng, origins) for _ in range(series)])
     residuals = 0.5 * corrections + 0.3 * np.concatenate([overlapping(rng, origins) for _ in range(series)])
-    choice = choose_alpha(errors_of(windows, residuals, corrections), 3)
+    choice = choose_alpha(errors_of(windows, residuals, corrections))
     alpha, complete = choice.alpha, choice.errors
     assert alpha.alpha > 0
     weights = ((residuals - complete) / corrections).mean(axis=1).reshape(series, origins)
     np.testing.assert_allclose(weights, np.tile(weights[0], (series, 1)), rtol=1e-6)  # one origin, one weight
     assert np.abs(weights - alpha.alpha).min() > 1e-9 and np.abs(weights - alpha.alpha).max() < 0.1
     assert np.mean(complete**2) > np.mean((residuals - alpha.alpha * corrections) ** 2)
-    choice = choose_alpha(errors_of(windows, residuals, corrections, every=7), 3)
+    choice = choose_alpha(errors_of(windows, residuals, corrections, every=7))
     sampled_alpha, sampled = choice.alpha, choice.errors
     assert sampled_alpha == alpha, "the sample is for intervals only"
     np.testing.assert_array_equal(sampled, complete[::7])
@@ -205,8 +205,8 @@ def test_every_series_of_an_origin_counts_in_its_error() -> None:
     corrections, noise = overlapping(rng, 120), overlapping(rng, 120)
     residuals = 0.3 * corrections + noise
     twice = [np.concatenate([values, values]) for values in (residuals, corrections)]
-    alone = choose_alpha(errors_of(one, residuals, corrections), HORIZON).alpha
-    together = choose_alpha(errors_of(both, *twice), HORIZON).alpha
+    alone = choose_alpha(errors_of(one, residuals, corrections)).alpha
+    together = choose_alpha(errors_of(both, *twice)).alpha
     assert alone.comparison is not None and together.comparison is not None
     assert together.comparison.origins == alone.comparison.origins == 120
     assert together.fitted == pytest.approx(alone.fitted)

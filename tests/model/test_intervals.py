@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from timellm_pipeline.evaluation.coverage import Coverage
-from timellm_pipeline.model.intervals import half_widths, too_few, widths_at
+from timellm_pipeline.model.intervals import Intervals, half_widths, too_few
 
 
 def test_half_widths_hold_the_share_they_promise_on_windows_like_those_they_were_made_from() -> None:
@@ -12,12 +12,12 @@ def test_half_widths_hold_the_share_they_promise_on_windows_like_those_they_were
     rng = np.random.default_rng(0)
     channel = np.repeat([0, 2], 4000)
     errors = rng.normal(size=(8000, 6)) * np.where(channel == 0, 1, 3)[:, None]
-    widths = half_widths(errors.astype(np.float32), channel, 3)
-    assert np.isnan(widths[:, 1]).all()
-    assert widths_at(widths, 80)[0] == pytest.approx(1.2816, abs=0.06)
-    assert widths_at(widths, 95)[2] == pytest.approx(3 * 1.96, abs=0.3)
+    intervals = Intervals(half_widths(errors.astype(np.float32), channel, 3))
+    assert np.isnan(intervals.widths[:, 1]).all()
+    assert intervals.at(80)[0] == pytest.approx(1.2816, abs=0.06)
+    assert intervals.at(95)[2] == pytest.approx(3 * 1.96, abs=0.3)
     fresh = rng.normal(size=(8000, 6)) * np.where(channel == 0, 1, 3)[:, None]
-    coverage = Coverage(widths)
+    coverage = Coverage(intervals)
     for first in range(0, 8000, 1000):
         coverage.add(fresh[first : first + 1000], channel[first : first + 1000])
     report = coverage.report()
@@ -29,7 +29,7 @@ def test_half_widths_hold_the_share_they_promise_on_windows_like_those_they_were
 def test_the_rank_is_that_of_a_finite_sample() -> None:
     """ceil((n + 1) * level): with 9 windows the 80 % width is the 8th of the ordered errors."""
     errors = np.arange(1, 10, dtype=np.float32)[:, None]
-    assert widths_at(half_widths(errors, np.zeros(9, dtype=int), 1), 80)[0, 0] == 8
-    assert widths_at(half_widths(errors, np.zeros(9, dtype=int), 1), 95)[0, 0] == 9
+    intervals = Intervals(half_widths(errors, np.zeros(9, dtype=int), 1))
+    assert (intervals.at(80)[0, 0], intervals.at(95)[0, 0]) == (8, 9)
     assert too_few(9, 95) and not too_few(9, 90) and not too_few(19, 95)
     assert Coverage(None).report() == {}

@@ -19,6 +19,7 @@ import torch
 from records import finished
 from timellm_pipeline import files
 from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.model.intervals import Intervals
 from timellm_pipeline.series.identity import digest_of_file, sealed, unsealed
 from timellm_pipeline.training.checkpoint import CheckpointStore, RunFolder
 from timellm_pipeline.training.result import read_finished, write_finished
@@ -212,7 +213,7 @@ def test_a_drive_that_does_not_rename_gets_complete_copies_and_is_reported_once(
     (run.folder / "step-000000005" / "state.pt").write_bytes(b"corrupt")
     assert run.newest().step == 4
     save(run, 5)
-    write_finished(run.folder, finished(), np.zeros((8, 1, 2), dtype=np.float32))
+    write_finished(run.folder, finished(), Intervals(np.zeros((8, 1, 2), dtype=np.float32)))
     assert run.newest().step == 5 and read_finished(run.folder).best_step == 5
     assert [path.name for path in sorted(run.folder.glob("*step-*"))] == ["step-000000004", "step-000000005"]
     assert not list(run.folder.glob(".*"))

@@ -90,14 +90,9 @@ class Choice:
     whole: Float[np.ndarray, "origins"]
 
 
-def choose_alpha(errors: PartErrors, block: int) -> Choice:
-    """The weight of a correction, and errors that did not choose it.
-
-    Args:
-        errors: errors on validation.
-        block: origins per horizon, rounded up.
-    """
-    windows = errors.validation
+def choose_alpha(errors: PartErrors) -> Choice:
+    """The weight of a correction by its errors on validation, and errors that did not choose it."""
+    windows, block = errors.validation, errors.validation.origins_per_horizon
     origins, number = np.unique(windows.origin(np.arange(len(windows))), return_inverse=True)
     sums = np.zeros((len(origins), 3))
     np.add.at(sums, number, errors.products)

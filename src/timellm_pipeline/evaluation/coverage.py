@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from timellm_pipeline.model.intervals import HalfWidths
+from timellm_pipeline.model.intervals import Intervals
 from timellm_pipeline.parameters.forecast import LEVELS
 
 
 class Coverage:
-    """Counts true values inside the prediction intervals of each level. Without half-widths nothing is counted."""
+    """Counts true values inside the prediction intervals of each level. Without intervals nothing is counted."""
 
-    def __init__(self, widths: HalfWidths | None) -> None:
-        self.widths = widths
+    def __init__(self, intervals: Intervals | None) -> None:
+        self.widths = None if intervals is None else intervals.widths
         self.inside = np.zeros(len(LEVELS), dtype=np.int64)
         self.width = np.zeros(len(LEVELS))
         self.points = 0

@@ -118,7 +118,8 @@ def run_test(saved: SavedModel, model: TimeLLM, data: WindowData, evaluation: Ev
         weights |= {"linear_part": 0.0, "correction": 1.0}
     scores = {name: TestScores(test, scaler) for name in weights}
     calibrated = saved.scaler.channels == scaler.channels and model.alpha == config.alpha
-    coverage = Coverage(saved.intervals() if calibrated else None)
+    intervals = saved.intervals() if calibrated else None
+    coverage = Coverage(intervals)
     chosen = _example_windows(test, config.window.target)
     kept: dict[int, np.ndarray] = {}
     for parts in model.forecast_parts(test, evaluation.batch_size, label="test"):
@@ -138,8 +139,9 @@ def run_test(saved: SavedModel, model: TimeLLM, data: WindowData, evaluation: Ev
         "alpha": model.alpha,
         "alpha_reason": config.alpha_reason if model.alpha == config.alpha else "set by evaluation.alpha",
         "models": compare(scores, season_errors(scaled, scaler.rows, season)),
-        "differences": differences(scores, -(-test.pred_len // data.index.facts.test_step)),
+        "differences": differences(scores, test.origins_per_horizon),
         "coverage": coverage.report(),
+        "intervals": intervals.basis if intervals else "",
     }
     examples = [_example(number, kept[number], baselines["seasonal_naive"], test, scaler) for number in chosen]
     return TestResult(metrics, _origins(scores, scaled), examples)
@@ -267,6 +269,7 @@ def report_table(metrics: dict[str, Any]) -> str:
     ]
     if covered:
         lines.append(f"  true values inside the prediction intervals of {', '.join(covered)}")
+        lines.append(f"  {metrics['intervals']}")
     return "\n".join(lines)
 
 

@@ -3,12 +3,14 @@
 Candidates are naive, seasonal naive, plain ridges and, for `structured`, ridges with structured penalties that shrink
 to the window's mean, to naive or to seasonal naive. The criterion is the mean ratio of the MSE to that of the plain
 ridge over the blocks and validation. The forecast is the mean of the candidates with the smallest criterion: a single
-choice among few windows is unreliable. It is then moved towards the best baseline, just as far as is needed for a
-validation MSE that is no larger than that of naive, seasonal naive and the plain ridge.
+choice among few windows is unreliable. It is then moved towards the best baseline, just as far as is needed for an MSE
+that is no larger than that of naive, seasonal naive and the plain ridge: on the validation windows, or, where these
+are too few to decide anything, on them and the blocks together (`Fitter.deciding_mse`).
 
 Errors come from second moments, so windows are read once.
 """
 
+import functools
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -98,8 +100,7 @@ def _choose(fitter: Fitter, kind: str, seasons: Sequence[int], per_series: bool,
                 errors |= fitter.errors(candidate, (best.center,))
     ranked = sorted(errors, key=criterion)
     averaged = ranked[: NUM_CHOSEN if kind == "structured" else 1]
-    best_baseline = min(baselines, key=lambda candidate: errors[candidate][-1])
-    chosen = _within_limit(fitter, averaged, best_baseline)
+    chosen = _within_limit(fitter, averaged, baselines)
     tried = tuple(
         Tried(candidate=candidate, criterion=criterion(candidate), validation_mse=float(errors[candidate][-1]))
         for candidate in ranked
@@ -110,7 +111,7 @@ def _choose(fitter: Fitter, kind: str, seasons: Sequence[int], per_series: bool,
         f"{fitter.num_windows:,}",
         ", ".join(describe(one) for one in chosen),
         part.facts.validation_mse,
-        errors[best_baseline][-1],
+        min(errors[baseline][-1] for baseline in baselines),
     )
     return part
 
@@ -160,15 +161,24 @@ def _mean_ratio(errors: np.ndarray, base: np.ndarray) -> float:
     return float(np.mean(ratios))
 
 
-def _within_limit(fitter: Fitter, averaged: list[Candidate], baseline: Candidate) -> list[Chosen]:
-    """Weights of the averaged candidates and of the best baseline, with a validation MSE of at most the baseline's.
+def _within_limit(fitter: Fitter, averaged: list[Candidate], baselines: Sequence[Candidate]) -> list[Chosen]:
+    """Weights of the averaged candidates and of the best baseline, with an MSE of at most the baseline's.
 
-    The MSE is a quadratic function of the baseline's weight t. It equals the limit at t = 1, so that the other root is
-    the product of the roots.
+    The MSE (`Fitter.deciding_mse`) is a quadratic function of the baseline's weight t. It equals the limit at t = 1, so
+    that the other root is the product of the roots.
     """
-    mean = _mean_map(fitter, [Chosen(candidate=one, weight=1 / len(averaged)) for one in averaged])
-    base = fitter.maps(baseline)
-    at_0, at_half, at_1 = (fitter.validation.mse(mean + share * (base - mean)) for share in (0.0, 0.5, 1.0))
+    baseline = min(baselines, key=lambda one: fitter.deciding_mse(functools.partial(fitter.maps, one)))
+    equal = [Chosen(candidate=one, weight=1 / len(averaged)) for one in averaged]
+
+    @functools.cache
+    def ends(fold: int | None) -> tuple[Maps, Maps]:
+        return _mean_map(fitter, equal, fold), fitter.maps(baseline, fold)
+
+    def moved(share: float, fold: int | None) -> Maps:
+        mean, base = ends(fold)
+        return mean + share * (base - mean)
+
+    at_0, at_half, at_1 = (fitter.deciding_mse(functools.partial(moved, share)) for share in (0.0, 0.5, 1.0))
     share, curvature = 0.0, 2 * (at_0 + at_1 - 2 * at_half)
     if at_0 > at_1:
         other = (at_0 - at_1) / curvature if curvature > 0 else 1.0

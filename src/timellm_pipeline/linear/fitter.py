@@ -3,7 +3,7 @@
 Windows are read once, into second moments; each candidate needs the moments only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from timellm_pipeline.series.prepare import WindowData
 from timellm_pipeline.series.windows import Windows, windows_between
 
 CALLER = Workers()
+FEWEST_HORIZONS = 16  # as evaluation/significance.py: errors over a shorter range decide nothing
 MOST_WINDOWS = 20_000_000  # limit of training windows: more are evenly subsampled
 
 
@@ -79,6 +80,21 @@ class Fitter:
         self._sums = _sums(task, folds, per_series, workers)
         self.validation = _moments_of(task.validation, per_series)
         self.num_windows = int(self._sums.plain[0].num_windows.sum())
+
+    def deciding_mse(self, maps_of: Callable[[int | None], Maps]) -> float:
+        """MSE of forecasts on the windows that decide between them: the validation windows.
+
+        If validation is shorter than `FEWEST_HORIZONS`, each block of training windows decides too, with a map that was
+        fitted without it.
+
+        Args:
+            maps_of: maps for a fold; None: those that are fitted on all training windows.
+        """
+        sets: list[tuple[int | None, Moments]] = [(None, self.validation)]
+        if self.task.validation.num_horizons < FEWEST_HORIZONS:
+            sets += enumerate(self._sums.held)
+        errors = [moments.mse(maps_of(fold)) for fold, moments in sets]
+        return float(np.average(errors, weights=[float(moments.num_windows.sum()) for _, moments in sets]))
 
     def maps(self, candidate: Candidate, fold: int | None = None) -> Maps:
         """Maps of a candidate, fitted on all training windows, or without one fold."""

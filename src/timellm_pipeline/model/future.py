@@ -10,7 +10,6 @@ import pandas as pd
 from jaxtyping import Bool, Float, Float32, Int
 
 from timellm_pipeline.errors import SeriesError, shown
-from timellm_pipeline.model.intervals import widths_at
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.series.clock import refuse_future
 from timellm_pipeline.series.panel import Panel
@@ -167,11 +166,11 @@ def forecast_table(
             "forecast": scaler.unscale(forecasts, selected.channel).reshape(-1),
         }
     )
-    widths = saved.intervals()
-    if widths is not None:
+    intervals = saved.intervals()
+    if intervals is not None:
         std = np.asarray(scaler.std)[selected.channel, None]
         for level in levels:
-            half = (widths_at(widths, level)[selected.channel] * std).reshape(-1)
+            half = (intervals.at(level)[selected.channel] * std).reshape(-1)
             table[f"lower_{level}"], table[f"upper_{level}"] = table["forecast"] - half, table["forecast"] + half
     table["window_filled"] = np.repeat(selected.filled, pred_len)
     return table

@@ -1,13 +1,15 @@
-"""Prediction intervals from validation errors (split conformal prediction).
+"""Prediction intervals from errors of forecasts that did not see their windows (conformal prediction).
 
-The half-width of an interval is a quantile of the absolute validation errors, per channel and horizon step, with the
-finite-sample rank ceil((n + 1) * level). Coverage is not guaranteed as for independent windows, because validation
-chose the model and windows overlap. The test reports the measured coverage.
+The half-width of an interval is a quantile of absolute errors (evaluation/calibration.py selects them), per channel and
+horizon step, with the finite-sample rank ceil((n + 1) * level). Coverage is not guaranteed as for independent windows,
+because validation chose the model and windows overlap. The test reports the measured coverage.
 
 Source: Vovk et al. 2005; Lei et al. 2018, "Distribution-Free Predictive Inference for Regression".
 """
 
+import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,34 +51,47 @@ def too_few(num_windows: int, level: int) -> bool:
     return math.ceil((num_windows + 1) * level / 100) > num_windows
 
 
-def widths_at(widths: HalfWidths, level: int) -> Float[np.ndarray, "channels pred_len"]:
-    """Half-widths of one level, in scaled units."""
-    level_widths: np.ndarray = widths[LEVELS.index(level)]
-    return level_widths
+@dataclass(frozen=True)
+class Intervals:
+    """Prediction intervals of a model.
 
+    Attributes:
+        widths: half-widths.
+        basis: the errors that they were computed from, in a sentence; empty in files of older versions.
+    """
 
-def intervals_as_bytes(widths: HalfWidths) -> bytes:
-    """Content of a safetensors file with the half-widths."""
-    from safetensors.numpy import save
+    widths: HalfWidths
+    basis: str = ""
 
-    return save({"half_widths": np.ascontiguousarray(widths)})
+    def at(self, level: int) -> Float[np.ndarray, "channels pred_len"]:
+        """Half-widths of one level, in scaled units."""
+        level_widths: np.ndarray = self.widths[LEVELS.index(level)]
+        return level_widths
 
+    def as_bytes(self) -> bytes:
+        """Content of their safetensors file."""
+        from safetensors.numpy import save
 
-def intervals_from_bytes(path: Path, num_channels: int, pred_len: int) -> HalfWidths:
-    """Half-widths in a safetensors file. Raises ModelError for a damaged file or another shape."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+        return save({"half_widths": np.ascontiguousarray(self.widths)}, {"basis": self.basis})
 
-    try:
-        widths = load(path.read_bytes())["half_widths"]
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"cannot read the prediction intervals: {error}", where=str(path), do="restore the file, or train again"
-        ) from error
-    if widths.shape != (len(LEVELS), num_channels, pred_len):
-        raise ModelError(
-            f"the prediction intervals have the shape {widths.shape}, not {(len(LEVELS), num_channels, pred_len)}",
-            where=str(path),
-            do="restore the file, or train again",
-        )
-    return np.asarray(widths)
+    @classmethod
+    def from_file(cls, path: Path, num_channels: int, pred_len: int) -> "Intervals":
+        """The intervals in a file. Raises ModelError for a damaged file or another shape."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            content = path.read_bytes()
+            widths = load(content)["half_widths"]
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            raise ModelError(
+                f"cannot read the prediction intervals: {error}", where=str(path), do="restore the file, or train again"
+            ) from error
+        if widths.shape != (len(LEVELS), num_channels, pred_len):
+            raise ModelError(
+                f"the prediction intervals have the shape {widths.shape}, not {(len(LEVELS), num_channels, pred_len)}",
+                where=str(path),
+                do="restore the file, or train again",
+            )
+        return cls(np.asarray(widths), header.get("__metadata__", {}).get("basis", ""))

@@ -27,7 +27,7 @@ from timellm_pipeline.model.folder import (
     find_damage,
     read_config,
 )
-from timellm_pipeline.model.intervals import INTERVALS, HalfWidths, intervals_as_bytes, intervals_from_bytes
+from timellm_pipeline.model.intervals import INTERVALS, Intervals
 from timellm_pipeline.parameters import (
     BackboneParams,
     DataParams,
@@ -127,7 +127,7 @@ class TrainedModel:
     weights: "dict[str, Tensor]"
     scaler: Scaler
     linear: LinearPart
-    intervals: HalfWidths | None = None
+    intervals: Intervals | None = None
 
     def write(self, folder: Path) -> None:
         """Write the files to a new folder. The config, with the digests of the other files, is written last.
@@ -144,7 +144,7 @@ class TrainedModel:
         (folder / SCALER).write_text(self.scaler.model_dump_json(indent=2), encoding="utf-8")
         (folder / LINEAR).write_bytes(self.linear.without_folds().as_bytes())
         if self.intervals is not None:
-            (folder / INTERVALS).write_bytes(intervals_as_bytes(self.intervals))
+            (folder / INTERVALS).write_bytes(self.intervals.as_bytes())
         digests = {path.name: digest_of_file(path) for path in sorted(folder.iterdir())}
         content = sealed({**self.config.model_dump(mode="json"), "sha256": digests})
         (folder / CONFIG).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
@@ -235,15 +235,15 @@ class SavedModel:
             )
         return part
 
-    def intervals(self) -> HalfWidths | None:
-        """Half-widths of the prediction intervals in scaled units, or None if the model was not calibrated.
+    def intervals(self) -> Intervals | None:
+        """The prediction intervals, or None if the model was not calibrated.
 
         Raises ModelError if their shape differs from that of the forecasts.
         """
         path = self.folder / INTERVALS
         if INTERVALS not in self.sha256:
             return None
-        return intervals_from_bytes(path, len(self.config.channels), self.config.window.pred_len)
+        return Intervals.from_file(path, len(self.config.channels), self.config.window.pred_len)
 
     def find_backbone(self, source: "BackboneSource", place: BackboneParams | None) -> BackboneParams:
         """Parameters of the training backbone: at its location in training, or at the location `place`.

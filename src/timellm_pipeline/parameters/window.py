@@ -17,8 +17,9 @@ class WindowParams(Group):
     pred_len: int = Field(default=24, ge=1)
     """Points to forecast after the input: the horizon."""
 
-    window_step: int = Field(default=1, ge=1)
-    """Rows between the starts of neighbouring training windows of a channel; 1 in the published code."""
+    window_step: int | None = Field(default=1, ge=1)
+    """Rows between the starts of neighbouring training windows of a channel; 1 in the published code; null: derived
+    from the length of the series."""
 
     patch_len: int = Field(default=16, ge=1)
     """Points in a patch."""

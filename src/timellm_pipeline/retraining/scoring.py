@@ -96,7 +96,7 @@ def score_candidate(context: ScoringContext, candidate: SavedModel, champion: Sa
         except (ModelError, BackboneError) as error:
             gates.append(Gate("champion: can be scored", False, error.what, "the same windows for both"))
     first_truth = context.series.stamps_in_file[test.origins()[0] + 1]
-    block = -(-test.pred_len // context.data.index.facts.test_step)
+    block = test.origins_per_horizon
     if scored_champion is not None or champion is None or not parameters.gates.champion:
         gates += champion_gates(scored, scored_champion, champion, first_truth, block, parameters.gates)
     if parameters.gates.load:

@@ -61,29 +61,30 @@ def plan_run(
 
     Raises ParameterError if `training.batch_size` exceeds the number of training windows.
     """
-    windows = index.counts()
+    windows, facts = index.counts(), index.facts
     steps = windows["train"] // training.batch_size
     if steps == 0:
         raise ParameterError(
             f"a batch of {training.batch_size} windows is more than the {windows['train']} training windows",
             where="training.batch_size",
-            do=f"lower training.batch_size to {windows['train']} or less, or lower window.window_step",
+            do=f"lower training.batch_size to {windows['train']} or less"
+            + (", or lower window.window_step" if facts.window_step > 1 else ""),
         )
     max_steps = steps * training.max_epochs
     if training.max_steps is not None:
         max_steps = min(max_steps, training.max_steps)
     return RunPlan(
-        data_id=index.facts.data_id,
+        data_id=facts.data_id,
         num_rows=num_rows,
         num_channels=len(index.ids),
         train_rows=train_rows,
-        windows_per_channel=(train_rows - window.seq_len - window.pred_len) // window.window_step + 1,
+        windows_per_channel=(train_rows - window.seq_len - window.pred_len) // facts.window_step + 1,
         train_windows=windows["train"],
         validation_windows=windows["validation"],
         test_windows=windows["test"],
-        window_step=window.window_step,
-        validation_step=evaluation.validation_step,
-        test_step=evaluation.test_step,
+        window_step=facts.window_step,
+        validation_step=facts.validation_step,
+        test_step=facts.test_step,
         seq_len=window.seq_len,
         pred_len=window.pred_len,
         patch_len=window.patch_len,

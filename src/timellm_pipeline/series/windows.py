@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict
 from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.parameters import EvaluationParams, SplitParams, WindowParams
 from timellm_pipeline.series.borders import RANGES, Borders
+from timellm_pipeline.series.frequency import season_length
 from timellm_pipeline.series.names import list_names
 from timellm_pipeline.series.panel import NO_SPANS, Panel
+from timellm_pipeline.series.steps import derive_step, limits_of
 
 
 def used_channels(channels: list[str], window: WindowParams) -> list[str]:
@@ -111,7 +113,8 @@ class IndexFacts(BaseModel):
     Attributes:
         data_id: id of the data preparation.
         seq_len, pred_len, features, target: parameters of the group `window`.
-        window_step, validation_step, test_step: rows between the starts of neighbouring windows of each split.
+        window_step, validation_step, test_step: rows between the starts of neighbouring windows of each split, as
+            given or derived.
         split: parameters of the split.
     """
 
@@ -127,12 +130,12 @@ class IndexFacts(BaseModel):
     test_step: int
     split: SplitParams
 
-    @classmethod
-    def of(cls, data_id: str, split: SplitParams, window: WindowParams, evaluation: EvaluationParams) -> "IndexFacts":
-        """Facts of an index that is built with these parameters."""
-        names = set(cls.model_fields)
+    def with_parameters(self, split: SplitParams, window: WindowParams, evaluation: EvaluationParams) -> "IndexFacts":
+        """Facts of an index that is built with these parameters. Steps that they leave open stay as they are."""
+        names = set(type(self).model_fields)
         values = window.model_dump(include=names) | evaluation.model_dump(include=names)
-        return cls(data_id=data_id, split=split, **values)
+        given = {name: value for name, value in values.items() if value is not None}
+        return self.model_copy(update={"split": split, **given})
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,15 +162,19 @@ def build_window_index(
 ) -> WindowIndex:
     """Index of every training window (all series) and every validation and test window (the forecast channels).
 
+    Steps that the parameters leave open are derived from the number of windows (series/steps.py).
     Windows are ordered by series, then by time. Raises SeriesError if every window of a channel
     in a split contains a gap: the errors would not cover this channel.
     """
-    steps = (window.window_step, evaluation.validation_step, evaluation.test_step)
+    parameters = (window.window_step, evaluation.validation_step, evaluation.test_step)
     tested = [panel.number_of[name] for name in forecast_channels(list(panel.ids), window)]
-    splits = {}
-    for name, step in zip(RANGES, steps, strict=True):
+    limits, season = limits_of(window.seq_len, window.pred_len), season_length(panel.frequency)
+    splits, steps = {}, {}
+    for name, given in zip(RANGES, parameters, strict=True):
         numbers = list(range(panel.num_series)) if name == "train" else tested
-        splits[name] = segments_of(panel, numbers, getattr(borders, name), step, window)
+        rows = getattr(borders, name)
+        steps[name] = given or derive_step(len(segments_of(panel, numbers, rows, 1, window)), limits[name], season)
+        splits[name] = segments_of(panel, numbers, rows, steps[name], window)
         without = [panel.ids[number] for number in np.setdiff1d(numbers, splits[name].series)]
         if without:
             raise SeriesError(
@@ -175,7 +182,18 @@ def build_window_index(
                 where="data.gaps",
                 do="set data.gaps to interpolate, lower window.seq_len, or remove these channels",
             )
-    return WindowIndex(panel.ids, splits, IndexFacts.of(data_id, split, window, evaluation))
+    facts = IndexFacts(
+        data_id=data_id,
+        seq_len=window.seq_len,
+        pred_len=window.pred_len,
+        features=window.features,
+        target=window.target,
+        window_step=steps["train"],
+        validation_step=steps["validation"],
+        test_step=steps["test"],
+        split=split,
+    )
+    return WindowIndex(panel.ids, splits, facts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,6 +237,16 @@ class Windows:
         sequences = {*zip(firsts.tolist(), segments.count.tolist(), segments.step.tolist())}
         starts = [first + step * np.arange(count) for first, count, step in sequences]
         return np.unique(np.concatenate(starts)) + self.seq_len - 1
+
+    @property
+    def num_horizons(self) -> int:
+        """Length of the range of origins in horizons, rounded down: about the number of independent errors."""
+        return len(self.origins()) // self.origins_per_horizon
+
+    @property
+    def origins_per_horizon(self) -> int:
+        """Origins within one horizon, rounded up: errors of nearer origins share rows."""
+        return -(-self.pred_len // int(self.segments.step[0]))
 
     def gather(
         self, which: Int[np.ndarray, "batch"]

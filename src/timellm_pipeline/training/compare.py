@@ -166,7 +166,7 @@ def compare_variants(
             training = changed.training.model_copy(update={"seed": seed})
             seeded = changed.model_copy(update={"training": training})
             results[name].append(_run(plans[name], seeded, source, store, version, parts[inputs_id]))
-    return _report(parameters, seeds, results), _origins(seeds, results)
+    return _report(data, parameters, seeds, results), _origins(seeds, results)
 
 
 def _planned(data: TrainingData, parameters: Parameters) -> TrainingData:
@@ -203,9 +203,7 @@ def _run(
         compute = compute_as_trained(saved.config.precision)
         model = TimeLLM.from_saved(saved, source, compute, parameters.backbone, correction=True)
     validation, test = data.windows("validation"), data.windows("test")
-    choice = choose_alpha(
-        part_errors(model, validation, evaluation.batch_size), -(-validation.pred_len // evaluation.validation_step)
-    )
+    choice = choose_alpha(part_errors(model, validation, evaluation.batch_size))
     shipped, alone = TestScores(test, data.scaler), TestScores(test, data.scaler)
     for parts in model.forecast_parts(test, evaluation.batch_size, label="test"):
         shipped.add(parts.which, parts.forecast(model.alpha), parts.truth)
@@ -215,9 +213,10 @@ def _run(
     return SeedResult(result, corrected, shipped.origin_errors()[0], choice.linear, alone.origin_errors()[0])
 
 
-def _report(parameters: Parameters, seeds: list[int], results: dict[str, list[SeedResult]]) -> CompareReport:
-    pred_len, evaluation = parameters.window.pred_len, parameters.evaluation
-    blocks = {"validation": -(-pred_len // evaluation.validation_step), "test": -(-pred_len // evaluation.test_step)}
+def _report(
+    data: TrainingData, parameters: Parameters, seeds: list[int], results: dict[str, list[SeedResult]]
+) -> CompareReport:
+    blocks = {split: data.windows(split).origins_per_horizon for split in ("validation", "test")}
     reference = _mean(next(iter(results.values())), "validation")
     reports = {}
     for number, (name, runs) in enumerate(results.items()):

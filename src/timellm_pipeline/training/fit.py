@@ -9,11 +9,11 @@ import torch
 
 from timellm_pipeline.errors import TrainingError
 from timellm_pipeline.evaluation.alpha import Alpha
+from timellm_pipeline.evaluation.calibration import calibrate
 from timellm_pipeline.evaluation.correction import choose_alpha, part_errors
-from timellm_pipeline.evaluation.forecasting import calibrate
 from timellm_pipeline.linear.residuals import Residuals
 from timellm_pipeline.model.backbone import LoadedBackbone
-from timellm_pipeline.model.intervals import HalfWidths
+from timellm_pipeline.model.intervals import Intervals
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.sizes import trainable_count
 from timellm_pipeline.model.timellm import TimeLLM
@@ -102,7 +102,7 @@ def train_to_the_end(
         )
     best = run.at(state.best_step)  # detects a damaged best model before the marker is written
     model.network.load_trainables(best.model_weights())
-    alpha, mse, widths = choose_and_calibrate(model, training)
+    alpha, mse, intervals = choose_and_calibrate(model, training)
     finished = Finished(
         best_step=state.best_step,
         validation_mse=mse,
@@ -115,7 +115,7 @@ def train_to_the_end(
         content=training.content,
         history=loop.history.text,
     )
-    write_finished(run.folder, finished, widths)
+    write_finished(run.folder, finished, intervals)
     return finished, steps_run
 
 
@@ -126,7 +126,7 @@ def new_model(training: Training, loaded: LoadedBackbone) -> TimeLLM:
     return TimeLLM.around(*groups, loaded, training.description, training.compute, training.linear)
 
 
-def choose_and_calibrate(model: TimeLLM, training: Training) -> tuple[Alpha, float, HalfWidths]:
+def choose_and_calibrate(model: TimeLLM, training: Training) -> tuple[Alpha, float, Intervals]:
     """The weight of a trained network's output, the validation MSE with it, and the prediction intervals.
 
     Without a linear part the weight is 1.
@@ -134,13 +134,13 @@ def choose_and_calibrate(model: TimeLLM, training: Training) -> tuple[Alpha, flo
     validation, evaluation = training.data.windows("validation"), training.parameters.evaluation
     found = part_errors(model, validation, evaluation.batch_size)
     if model.linear.is_fitted:
-        choice = choose_alpha(found, -(-validation.pred_len // evaluation.validation_step))
+        choice = choose_alpha(found)
         alpha, errors = choice.alpha, choice.errors
         log.info("%s", alpha.reason)
     else:
         alpha, errors = Alpha(alpha=1, fitted=1), found.residuals - found.corrections
-    channel = validation.channel(found.sample)
-    return alpha, found.mse(alpha.alpha), calibrate(errors, channel, len(validation.names))
+    intervals = calibrate(errors, found.sample, validation, training.data.windows("train"), training.linear)
+    return alpha, found.mse(alpha.alpha), intervals
 
 
 @contextmanager

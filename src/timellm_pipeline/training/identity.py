@@ -51,7 +51,7 @@ def training_facts(
         "format": FORMAT,
         # Test windows are excluded: how a model is tested does not change it.
         "data": {"scaled_series": data.scaled.digest(), "window_index": digest_of_arrays(*segments)},
-        "window": parameters.window.model_dump(),
+        "window": parameters.window.model_dump(exclude={"window_step"}),  # the window index contains it
         "prompt": {
             **parameters.prompt.model_dump(include={"significant_digits", "lags", "layout", "statistics"}),
             "description": description,
@@ -64,7 +64,7 @@ def training_facts(
         },
         "training": {**parameters.training.model_dump(exclude=NOT_DECISIVE), "precision": compute.precision},
         # In float32 the evaluation batch size changes the last digits of the validation MSE: another step may win.
-        "evaluation": parameters.evaluation.model_dump(include={"batch_size", "validation_step"}),
+        "evaluation": parameters.evaluation.model_dump(include={"batch_size"}),
     }
 
 

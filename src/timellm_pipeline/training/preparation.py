@@ -22,7 +22,6 @@ from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.plan import plan_run
 from timellm_pipeline.series.prepare import TrainingData
-from timellm_pipeline.series.windows import IndexFacts
 from timellm_pipeline.training.checkpoint import CheckpointStore, RunFolder
 from timellm_pipeline.training.identity import content_facts, differences, training_facts
 from timellm_pipeline.training.result import FINISHED
@@ -155,7 +154,7 @@ def _refuse_other_parameters(data: TrainingData, parameters: Parameters) -> None
     """Raise ModelError if window index or run plan were made with other parameters, as in a run of a few nodes."""
     window, evaluation = parameters.window, parameters.evaluation
     facts, plan = data.index.facts, data.plan
-    wanted = IndexFacts.of(facts.data_id, parameters.split, window, evaluation)
+    wanted = facts.with_parameters(parameters.split, window, evaluation)
     found = differences(wanted.model_dump(), facts.model_dump())
     if not found:
         expected = plan_run(data.index, plan.num_rows, plan.train_rows, window, parameters.training, evaluation)

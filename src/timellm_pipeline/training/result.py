@@ -19,7 +19,7 @@ from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.evaluation.alpha import Alpha
 from timellm_pipeline.files import write_atomic
 from timellm_pipeline.linear.part import LinearFacts
-from timellm_pipeline.model.intervals import INTERVALS, HalfWidths, intervals_as_bytes, intervals_from_bytes
+from timellm_pipeline.model.intervals import INTERVALS, Intervals
 from timellm_pipeline.model.saved import TrainedModel
 from timellm_pipeline.series.identity import digest_of_file, sealed, unsealed
 
@@ -143,9 +143,9 @@ class TrainingResult:
     record: TrainingRecord
 
 
-def write_finished(folder: Path, finished: Finished, widths: HalfWidths) -> None:
+def write_finished(folder: Path, finished: Finished, intervals: Intervals) -> None:
     """Write the intervals, then the marker with their digest. Raises OSError when the disk is full."""
-    write_atomic(folder / INTERVALS, intervals_as_bytes(widths))
+    write_atomic(folder / INTERVALS, intervals.as_bytes())
     facts = {**finished.model_dump(mode="json"), "sha256": {INTERVALS: digest_of_file(folder / INTERVALS)}}
     write_atomic(folder / FINISHED, json.dumps(sealed(facts), indent=1, ensure_ascii=False).encode())
 
@@ -168,8 +168,8 @@ def read_finished(folder: Path) -> Finished | None:
     return None
 
 
-def read_intervals(folder: Path, finished: Finished, num_channels: int, pred_len: int) -> HalfWidths:
-    """Half-widths of the prediction intervals of a finished training.
+def read_intervals(folder: Path, finished: Finished, num_channels: int, pred_len: int) -> Intervals:
+    """The prediction intervals of a finished training.
 
     Raises CheckpointError when the file is missing or does not match its digest, ModelError for another shape.
     """
@@ -180,7 +180,7 @@ def read_intervals(folder: Path, finished: Finished, num_channels: int, pred_len
         raise _intervals_error(path, f"the prediction intervals cannot be read ({error.strerror})") from error
     if digest != finished.sha256.get(INTERVALS, digest):  # markers of older versions have no digest
         raise _intervals_error(path, "the prediction intervals do not match their digest")
-    return intervals_from_bytes(path, num_channels, pred_len)
+    return Intervals.from_file(path, num_channels, pred_len)
 
 
 def _intervals_error(path: Path, what: str) -> CheckpointError:

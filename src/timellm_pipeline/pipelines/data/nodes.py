@@ -4,7 +4,7 @@ import logging
 
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.parameters import DataParams, EvaluationParams, ModelParams, TrainingParams, WindowParams
-from timellm_pipeline.pipelines.explain.explanations import outcome, plan_table
+from timellm_pipeline.pipelines.explain.explanations import outcome, plan_table, steps_reason
 from timellm_pipeline.series import prepare
 from timellm_pipeline.series.borders import SplitBorders
 from timellm_pipeline.series.panel import Panel
@@ -39,6 +39,8 @@ def plan(
     """The run plan: every count of the run. Also logged as a table, with what the training may end with."""
     run_plan = prepare.plan(window_index, split_borders, window, training, evaluation)
     log.info("The run plan:\n%s", plan_table(run_plan))
+    if reason := steps_reason(run_plan, window, evaluation):
+        log.info(reason)
     log.info(outcome(run_plan, window, model))
     if window.skipped_points:
         log.warning(

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 from timellm_pipeline.durations import format_duration
 from timellm_pipeline.evaluation.significance import needed_origins
-from timellm_pipeline.parameters import ModelParams, WindowParams
+from timellm_pipeline.parameters import EvaluationParams, ModelParams, WindowParams
 from timellm_pipeline.series.plan import RunPlan
+from timellm_pipeline.series.steps import TEST_WINDOWS, TRAIN_WINDOWS, VALIDATION_WINDOWS
 
 
 class Explanation(NamedTuple):
@@ -90,6 +91,26 @@ def plan_table(plan: RunPlan) -> str:
     rows = [(name, _format(plan, name), explanation.meaning) for name, explanation in EXPLANATIONS.items()]
     name_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
     return "\n".join(f"  {name:<{name_width}}  {value:>{value_width}}  {meaning}" for name, value, meaning in rows)
+
+
+def steps_reason(plan: RunPlan, window: WindowParams, evaluation: EvaluationParams) -> str:
+    """Why the steps between windows that the parameters leave open are as they are; empty if all are set."""
+    given = {
+        "window.window_step": window.window_step,
+        "evaluation.validation_step": evaluation.validation_step,
+        "evaluation.test_step": evaluation.test_step,
+    }
+    derived = {name: getattr(plan, name.split(".")[1]) for name, value in given.items() if value is None}
+    if not derived:
+        return ""
+    if set(derived.values()) == {1}:
+        return f"The series is short, so every window is used ({', '.join(derived)}: null)."
+    listed = ", ".join(f"{name}={step}" for name, step in derived.items())
+    return (
+        f"Steps between windows, derived from the length of the series: {listed}. They bound the time: about "
+        f"{TRAIN_WINDOWS:,} windows an epoch, {VALIDATION_WINDOWS:,} for validation and {TEST_WINDOWS:,} for the test, "
+        "and windows start in every phase of the season. A step of 1 uses every window; the linear part always does."
+    )
 
 
 def outcome(plan: RunPlan, window: WindowParams, model: ModelParams) -> str:
