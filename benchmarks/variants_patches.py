@@ -1,0 +1,118 @@
+"""Changes of the code that variants.py compares, each active inside a context."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from timellm_pipeline.linear.residuals import Residuals
+from timellm_pipeline.model import batches
+from timellm_pipeline.model.network import Network
+from timellm_pipeline.model.prompt import PromptWriter
+from timellm_pipeline.training import loop
+from variants_calendar import Calendar
+
+PATCHES: dict[str, list[Callable[[Network], None]]] = {"network": []}  # changes of a new network
+
+
+@contextmanager
+def patched(variant: str, calendar: Calendar) -> Iterator[None]:
+    """Everything that a variant changes, inside a context."""
+    changes: dict[str, Callable[[], Any]] = {
+        "calendar in words": lambda: _words(calendar),
+        "normalisation layers trained": lambda: _network(_train_norms),
+        "Huber loss": lambda: _loss(lambda output, target: nn.functional.huber_loss(output, target, delta=0.5)),
+        "loss in units of the window": _scaled_loss,
+        "head of rank 8": lambda: _network(_low_rank),
+    }
+    if variant not in changes:
+        yield
+        return
+    with changes[variant]():
+        yield
+
+
+@contextmanager
+def _network(change: Callable[[Network], None]) -> Iterator[None]:
+    PATCHES["network"].append(change)
+    try:
+        yield
+    finally:
+        PATCHES["network"].remove(change)
+
+
+def _train_norms(network: Network) -> None:
+    """Train the normalisation layers of the backbone, by one full pass: a cached prompt would be outdated."""
+    network.backbone_path = "full"
+    names = {name for name, weight in network.named_parameters() if name.startswith("backbone.") and "norm" in name}
+    for name, weight in network.named_parameters():
+        if name in names:
+            weight.requires_grad_(True)
+
+    def trainables() -> dict[str, nn.Parameter]:
+        return {
+            name: weight
+            for name, weight in network.named_parameters()
+            if name in names or not name.startswith("backbone.")
+        }
+
+    network.trainables = trainables  # type: ignore[method-assign]
+
+
+def _low_rank(network: Network) -> None:
+    """A head of rank 8 that starts at zero."""
+    wide, horizon = network.head.in_features, network.head.out_features
+    network.head = nn.Sequential(nn.Linear(wide, 8, bias=False), nn.Linear(8, horizon))  # type: ignore[assignment]
+    nn.init.zeros_(network.head[1].weight)  # type: ignore[index]
+    nn.init.zeros_(network.head[1].bias)  # type: ignore[index]
+
+
+@contextmanager
+def _loss(function: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
+    with patch.object(loop, "F", SimpleNamespace(mse_loss=function)):
+        yield
+
+
+@contextmanager
+def _scaled_loss() -> Iterator[None]:
+    """Squared errors divided by the variance of the window, which the network's output is multiplied with."""
+    seen: list[Tensor] = []
+    forward = Network.forward
+
+    def remember(self: Network, x: Tensor, prompts: Any = None) -> Tensor:
+        seen[:] = [x.var(dim=1, keepdim=True, unbiased=False) + 0.1]
+        result: Tensor = forward(self, x, prompts)
+        return result
+
+    def scaled(output: Tensor, target: Tensor) -> Tensor:
+        return ((output - target).square() / seen[0]).mean()
+
+    with patch.object(Network, "forward", remember), _loss(scaled):
+        yield
+
+
+@contextmanager
+def _words(calendar: Calendar) -> Iterator[None]:
+    """Prompts that end with the calendar facts of their horizon."""
+    texts = PromptWriter.texts
+
+    def item(self: batches.BatchMaker, which: np.ndarray) -> batches.Batch:
+        windows: Any = self.windows.windows if isinstance(self.windows, Residuals) else self.windows
+        x, y = self.windows.gather(which)
+        assert self.writer is not None
+        words = [calendar.words(int(origin)) for origin in windows.origin(which)]
+
+        def with_words(writer: PromptWriter, inputs: np.ndarray) -> list[str]:
+            return [text + more for text, more in zip(texts(writer, inputs), words, strict=True)]
+
+        with patch.object(PromptWriter, "texts", with_words):
+            prompts = self.writer.tokens(x)
+        return batches.Batch(which, torch.from_numpy(x), torch.from_numpy(y), prompts)
+
+    with patch.object(batches.BatchMaker, "__getitem__", item):
+        yield
