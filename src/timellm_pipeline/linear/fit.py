@@ -3,9 +3,12 @@
 Candidates are naive, seasonal naive, plain ridges and, for `structured`, ridges with structured penalties that shrink
 to the window's mean, to naive or to seasonal naive. The criterion is the mean ratio of the MSE to that of the plain
 ridge over the blocks and validation. The forecast is the mean of the candidates with the smallest criterion: a single
-choice among few windows is unreliable. It is then moved towards the best baseline, just as far as is needed for an MSE
-that is no larger than that of naive, seasonal naive and the plain ridge: on the validation windows, or, where these
-are too few to decide anything, on them and the blocks together (`Fitter.deciding_mse`).
+choice among few windows is unreliable. If validation is short, the criterion is unreliable too: then this mean counts
+half, and the plain ridge half.
+
+The forecast is then moved towards the best baseline, just as far as is needed for an MSE that is no larger than that of
+naive, seasonal naive and the plain ridge: on the validation windows, or, where these are too few to decide anything, on
+them and the blocks together (`Fitter.deciding_mse`).
 
 Errors come from second moments, so windows are read once.
 """
@@ -100,7 +103,10 @@ def _choose(fitter: Fitter, kind: str, seasons: Sequence[int], per_series: bool,
                 errors |= fitter.errors(candidate, (best.center,))
     ranked = sorted(errors, key=criterion)
     averaged = ranked[: NUM_CHOSEN if kind == "structured" else 1]
-    chosen = _within_limit(fitter, averaged, baselines)
+    weights = dict.fromkeys(averaged, 1 / len(averaged))
+    if kind == "structured" and not fitter.validation_decides:
+        weights = _moved(weights, ridge, 0.5)
+    chosen = _within_limit(fitter, weights, baselines)
     tried = tuple(
         Tried(candidate=candidate, criterion=criterion(candidate), validation_mse=float(errors[candidate][-1]))
         for candidate in ranked
@@ -161,18 +167,23 @@ def _mean_ratio(errors: np.ndarray, base: np.ndarray) -> float:
     return float(np.mean(ratios))
 
 
-def _within_limit(fitter: Fitter, averaged: list[Candidate], baselines: Sequence[Candidate]) -> list[Chosen]:
-    """Weights of the averaged candidates and of the best baseline, with an MSE of at most the baseline's.
+def _moved(weights: dict[Candidate, float], candidate: Candidate, share: float) -> dict[Candidate, float]:
+    """The weights moved by a share towards one candidate."""
+    moved = {one: (1 - share) * weight for one, weight in weights.items()}
+    return moved | {candidate: moved.get(candidate, 0.0) + share}
+
+
+def _within_limit(fitter: Fitter, weights: dict[Candidate, float], baselines: Sequence[Candidate]) -> list[Chosen]:
+    """The weights moved towards the best baseline until the MSE is at most the baseline's.
 
     The MSE (`Fitter.deciding_mse`) is a quadratic function of the baseline's weight t. It equals the limit at t = 1, so
     that the other root is the product of the roots.
     """
     baseline = min(baselines, key=lambda one: fitter.deciding_mse(functools.partial(fitter.maps, one)))
-    equal = [Chosen(candidate=one, weight=1 / len(averaged)) for one in averaged]
 
     @functools.cache
     def ends(fold: int | None) -> tuple[Maps, Maps]:
-        return _mean_map(fitter, equal, fold), fitter.maps(baseline, fold)
+        return _mean_map(fitter, _chosen(weights), fold), fitter.maps(baseline, fold)
 
     def moved(share: float, fold: int | None) -> Maps:
         mean, base = ends(fold)
@@ -183,8 +194,10 @@ def _within_limit(fitter: Fitter, averaged: list[Candidate], baselines: Sequence
     if at_0 > at_1:
         other = (at_0 - at_1) / curvature if curvature > 0 else 1.0
         share = min(other, 1.0)
-    weights = {one: (1 - share) / len(averaged) for one in averaged}
-    weights[baseline] = weights.get(baseline, 0.0) + share
+    return _chosen(_moved(weights, baseline, share))
+
+
+def _chosen(weights: dict[Candidate, float]) -> list[Chosen]:
     return [Chosen(candidate=candidate, weight=weight) for candidate, weight in weights.items() if weight > 0]
 
 

@@ -78,20 +78,25 @@ class Fitter:
     def __init__(self, task: Task, folds: Folds, per_series: bool, workers: Workers = CALLER) -> None:
         self.task, self.folds, self.workers = task, folds, workers
         self._sums = _sums(task, folds, per_series, workers)
-        self.validation = _moments_of(task.validation, per_series)
+        self.validation = Moments.of(task.validation, task.scaled.num_series if per_series else 1)
         self.num_windows = int(self._sums.plain[0].num_windows.sum())
+
+    @property
+    def validation_decides(self) -> bool:
+        """Whether validation is long enough to decide between forecasts alone."""
+        return self.task.validation.num_horizons >= FEWEST_HORIZONS
 
     def deciding_mse(self, maps_of: Callable[[int | None], Maps]) -> float:
         """MSE of forecasts on the windows that decide between them: the validation windows.
 
-        If validation is shorter than `FEWEST_HORIZONS`, each block of training windows decides too, with a map that was
+        If these are too few (`validation_decides`), each block of training windows decides too, with a map that was
         fitted without it.
 
         Args:
             maps_of: maps for a fold; None: those that are fitted on all training windows.
         """
         sets: list[tuple[int | None, Moments]] = [(None, self.validation)]
-        if self.task.validation.num_horizons < FEWEST_HORIZONS:
+        if not self.validation_decides:
             sets += enumerate(self._sums.held)
         errors = [moments.mse(maps_of(fold)) for fold, moments in sets]
         return float(np.average(errors, weights=[float(moments.num_windows.sum()) for _, moments in sets]))
@@ -127,12 +132,10 @@ def _sums(task: Task, folds: Folds, per_series: bool, workers: Workers) -> _Sums
     held = [Moments.zeros(groups, *lengths) for _ in range(len(folds))]
 
     def moments_of(piece: tuple[int, int]) -> tuple[Moments, Moments]:
-        unweighted, weighted = Moments.zeros(groups, *lengths), Moments.zeros(groups, *lengths)
-        for series, x, y in centred(windows_between(task.scaled, piece, step, task.window)):
-            group = series if per_series else 0
-            unweighted.add(group, x, y)
-            weighted.add(group, x, y, inverse_deviation(x))
-        return unweighted, weighted
+        windows, weighted = windows_between(task.scaled, piece, step, task.window), Moments.zeros(groups, *lengths)
+        for series, x, y in centred(windows):
+            weighted.add(series if per_series else 0, x, y, inverse_deviation(x))
+        return Moments.of(windows, groups), weighted
 
     pieces = folds.pieces()
     for (first, _), (unweighted, weighted) in zip(pieces, workers.map(moments_of, pieces)):
@@ -144,11 +147,3 @@ def _sums(task: Task, folds: Folds, per_series: bool, workers: Workers) -> _Sums
             if folds.holds(fold, first):
                 held[fold] += unweighted
     return _Sums(plain, [moments.total() for moments in by_series], by_series, held)
-
-
-def _moments_of(windows: Windows, per_series: bool) -> Moments:
-    """Unweighted moments, by series or together."""
-    moments = Moments.zeros(windows.panel.num_series if per_series else 1, windows.seq_len, windows.pred_len)
-    for series, x, y in centred(windows):
-        moments.add(series if per_series else 0, x, y)
-    return moments

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
+from timellm_pipeline.linear.sliding import SlidingSums
 from timellm_pipeline.series.windows import Windows
 
 ROWS = 8192  # windows per matrix product
@@ -41,6 +42,27 @@ class Moments:
         """Moments of no windows."""
         shapes = (num_series, seq_len, seq_len), (num_series, seq_len, pred_len), (num_series,), (num_series,)
         return cls(*(torch.zeros(shape, dtype=torch.float64) for shape in shapes))
+
+    @classmethod
+    def of(cls, windows: Windows, num_groups: int) -> "Moments":
+        """Unweighted moments of all windows, by series or together.
+
+        Args:
+            num_groups: number of series, or 1.
+        """
+        moments = cls.zeros(num_groups, windows.seq_len, windows.pred_len)
+        if (windows.segments.step > 1).any():
+            for series, x, y in centred(windows):
+                moments.add(series if num_groups > 1 else 0, x, y)
+            return moments
+        sums = [SlidingSums(windows.seq_len, windows.pred_len) for _ in range(num_groups)]
+        for series, rows in neighbouring_rows(windows):
+            sums[series if num_groups > 1 else 0].add(rows)
+        for group, of_group in enumerate(sums):
+            if of_group.num_windows:
+                moments.xx[group], moments.xy[group], moments.yy[group] = of_group.moments()
+                moments.num_windows[group] = of_group.num_windows
+        return moments
 
     def add(self, series: int, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
         """Add centred windows of one series."""
@@ -70,6 +92,15 @@ class Moments:
         points = max(float(self.num_windows.sum()), 1.0) * self.xy.shape[-1]
         products = ((self.xx @ matrix) * matrix).sum(dim=(1, 2)) - 2 * (self.xy * matrix).sum(dim=(1, 2)) + self.yy
         return max(float(products.sum()), 0.0) / points
+
+
+def neighbouring_rows(windows: Windows) -> Iterator[tuple[int, Tensor]]:
+    """Iterator over (series, rows) of each segment of windows that are one row apart."""
+    segments, length = windows.segments, windows.seq_len + windows.pred_len
+    for series, first, count in zip(segments.series, segments.first, segments.count):
+        start = int(windows.panel.offsets[series] + first)
+        # A copy: rows of a file that is mapped into memory are read-only.
+        yield int(series), torch.tensor(windows.panel.values[start : start + int(count) + length - 1])
 
 
 def centred(windows: Windows) -> Iterator[tuple[int, Tensor, Tensor]]:

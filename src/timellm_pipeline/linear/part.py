@@ -17,7 +17,7 @@ from timellm_pipeline.linear.candidates import Candidate
 from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.series.identity import digest_of_arrays
 
-FORMAT = 1  # increased when the same inputs give another linear part
+FORMAT = 2  # increased when the same inputs give another linear part
 UNKNOWN = -1  # number of a series that the part was not fitted on
 
 
