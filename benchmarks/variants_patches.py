@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from timellm_pipeline.linear.residuals import Residuals
 from timellm_pipeline.model import batches
 from timellm_pipeline.model.network import Network
+from timellm_pipeline.model.prefix import LayerStates
 from timellm_pipeline.model.prompt import PromptWriter
 from timellm_pipeline.training import loop
 from variants_calendar import Calendar
@@ -47,8 +48,17 @@ def _network(change: Callable[[Network], None]) -> Iterator[None]:
 
 
 def _train_norms(network: Network) -> None:
-    """Train the normalisation layers of the backbone, by one full pass: a cached prompt would be outdated."""
-    network.backbone_path = "full"
+    """Train the normalisation layers of the backbone, with gradients through the patches only.
+
+    The states of the shared prompt are computed again for each batch, since the layers change.
+    """
+    states = network._shared_states
+
+    def fresh(num_shared: int) -> LayerStates:
+        network._shared = None
+        return states(num_shared)
+
+    network._shared_states = fresh  # type: ignore[method-assign]
     names = {name for name, weight in network.named_parameters() if name.startswith("backbone.") and "norm" in name}
     for name, weight in network.named_parameters():
         if name in names:

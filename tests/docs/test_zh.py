@@ -82,7 +82,7 @@ def test_the_other_numbers_are_what_the_plan_says() -> None:
         3: [f"{plan.steps_per_epoch:,} // {plan.save_steps:,} = {plan.checkpoints_per_epoch} 个检查点"],
         4: [f"{plan.train_windows:,} // {plan.batch_size} = {plan.steps_per_epoch:,} 步"],
         5: [f"从 {plan.patches_per_window} 变成 {closer.patches_per_window}，窗口仍是 {closer.train_windows:,} 个"],
-        6: [f"{own.num_rows:,} 行", f"每个通道只剩 {plan_of(OWN, window_step=11).windows_per_channel} 个窗口"],
+        6: [f"{own.num_rows:,} 行", f"每个通道只剩 {plan_of(OWN, window_step=None).windows_per_channel} 个窗口"],
         7: [f"12 个月 × 每月 30 天 × 每天 24 小时 = {plan.train_rows:,} 行", f"每月 {month} 行", f"{20 * month:,} 行"],
         8: [f"{plan.windows_per_channel:,} × {plan.num_channels} = {plan.train_windows:,}"],
         9: [f"{plan.train_windows:,} 个窗口的一个新排列，每 {plan.batch_size} 个一批"],
