@@ -95,6 +95,22 @@ def test_a_real_training_is_shown_to_its_end(raw_series: pd.DataFrame, tmp_path:
     assert before == sorted((path, path.stat().st_mtime_ns) for path in store.root.rglob("*")), "only read"
 
 
+@pytest.mark.parametrize(
+    ("weight", "comparison", "shown"),
+    [(0.0, {}, "alpha 0: the linear part forecasts alone"), (0.25, {}, "alpha 0.250"), (1.0, None, "")],
+)
+def test_a_finished_run_shows_the_weight_of_the_correction(
+    weight: float, comparison: dict[str, float] | None, shown: str, tmp_path: Path
+) -> None:
+    """After hours of training, the first question is whether the language model is used at all."""
+    folder = started(tmp_path, "abc", ROWS, max_steps=300)
+    assert "alpha" not in read_status(tmp_path).line()
+    facts = {"stop_reason": "max_steps", "alpha": {"alpha": weight, "fitted": 0.5, "comparison": comparison}}
+    (folder / "finished.json").write_text(json.dumps(facts), encoding="utf-8")
+    line = read_status(tmp_path).line()
+    assert "finished: max_steps" in line and (shown in line if shown else "alpha" not in line)
+
+
 def test_the_command_writes_a_page_that_reloads_itself(tmp_path: Path) -> None:
     """Once is enough for a test; without --once it continues until the training ends."""
     started(tmp_path / "s", "abc", ROWS, max_steps=1_500)

@@ -49,6 +49,14 @@ class RunStatus:
         """Seconds per step: median of the newest rows."""
         return float(self.history["seconds_per_step"].tail(RECENT).median())
 
+    @property
+    def alpha(self) -> float | None:
+        """Weight of the correction of a finished run; None before that, and for Time-LLM alone."""
+        found = (self.finished or {}).get("alpha")
+        if not isinstance(found, dict) or found.get("comparison") is None:
+            return None
+        return float(found["alpha"]) if isinstance(found.get("alpha"), int | float) else None
+
     def line(self) -> str:
         """The status as one line: position, errors, speed, time left, newest checkpoint."""
         if self.history.empty:
@@ -63,6 +71,8 @@ class RunStatus:
         facts.append(f"{self.seconds_per_step:.3g} s/it")
         if self.finished is not None:
             facts.append(f"finished: {escape(self.finished.get('stop_reason'))[:40]}")
+            if (alpha := self.alpha) is not None:
+                facts.append(f"alpha {alpha:.3f}" if alpha else "alpha 0: the linear part forecasts alone")
         else:
             if self.max_steps is not None:
                 facts.append(f"{format_duration((self.max_steps - self.step) * self.seconds_per_step)} left")
