@@ -16,8 +16,10 @@ from timellm_pipeline.evaluation.baselines import naive, score, seasonal_naive
 from timellm_pipeline.linear import fit, fitter, moments
 from timellm_pipeline.linear.candidates import Candidate
 from timellm_pipeline.linear.fit import (
+    NAIVE,
     PLAIN_PENALTIES,
     RIDGES,
+    SEASONAL_NAIVE,
     choose_linear,
     fit_linear,
     fit_ridge,
@@ -184,15 +186,20 @@ def test_no_baseline_is_better_on_a_short_validation_and_the_blocks_together(kin
         assert ours <= min(baselines) * (1 + 1e-5), (seed, num_series, train)
 
 
-def test_on_a_short_validation_the_plain_ridge_counts_half() -> None:
-    """The criterion of a few blocks is noise: its first eight candidates alone were up to 1.5 times the ridge."""
-    task = task_of(values_of("trend", 2, 120 + LONG - 10, np.random.default_rng(1)), WINDOW, train=120)
-    ridge = fit_ridge(task).facts.chosen[0].candidate
-    part = choose_linear(task, "structured", SEASONS)
-    first = {one.candidate for one in part.facts.tried[:8]}
-    weights = {one.candidate: one.weight for one in part.facts.chosen}
-    assert ridge not in first and set(weights) == {*first, ridge}
-    assert weights[ridge] == pytest.approx(0.5) and weights[part.facts.tried[0].candidate] == pytest.approx(1 / 16)
+def test_on_a_short_validation_the_best_baseline_counts_half() -> None:
+    """The criterion of a few blocks is noise: its first eight candidates alone were up to 1.3 times a baseline."""
+    for kind, num_series in (("trend", 2), ("mixed", 2), ("random walk", 1)):
+        values = values_of(kind, num_series, 120 + LONG, np.random.default_rng(1))
+        short, long = (task_of(values[:, : 120 + rows], WINDOW, train=120) for rows in (LONG - 10, LONG))
+        part = choose_linear(short, "structured", SEASONS)
+        ridge = fit_ridge(short).facts.chosen[0].candidate
+        _, limits = together(short, part)
+        best = (NAIVE, SEASONAL_NAIVE, ridge)[int(np.argmin(limits))]
+        weights = {one.candidate: one.weight for one in part.facts.chosen}
+        assert weights[best] >= 0.5 and sum(weights.values()) == pytest.approx(1)
+        assert {*weights} <= {best, *(one.candidate for one in part.facts.tried[:8])}
+        alone = {one.candidate: one.weight for one in choose_linear(long, "structured", SEASONS).facts.chosen}
+        assert alone.get(best, 0.0) < 0.2, "no more than the limit needs"
 
 
 def together(task: Task, part: LinearPart) -> tuple[float, list[float]]:

@@ -3,12 +3,12 @@
 Candidates are naive, seasonal naive, plain ridges and, for `structured`, ridges with structured penalties that shrink
 to the window's mean, to naive or to seasonal naive. The criterion is the mean ratio of the MSE to that of the plain
 ridge over the blocks and validation. The forecast is the mean of the candidates with the smallest criterion: a single
-choice among few windows is unreliable. If validation is short, the criterion is unreliable too: then this mean counts
-half, and the plain ridge half.
+choice among few windows is unreliable.
 
 The forecast is then moved towards the best baseline, just as far as is needed for an MSE that is no larger than that of
 naive, seasonal naive and the plain ridge: on the validation windows, or, where these are too few to decide anything, on
-them and the blocks together (`Fitter.deciding_mse`).
+them and the blocks together (`Fitter.deciding_mse`). There the criterion is unreliable too, and the best baseline has
+at least half of the weight.
 
 Errors come from second moments, so windows are read once.
 """
@@ -39,6 +39,7 @@ PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 DEVIATION_PENALTIES = (30.0, 100.0, 300.0)
 CENTERS: tuple[Center, ...] = ("mean", "naive", "seasonal_naive")
 NUM_CHOSEN = 8  # candidates whose mean is the forecast
+SHORT_SHARE = 0.5  # smallest weight of the best baseline where validation is short
 MOST_BYTES = 2**31  # limit of the moments of single series; above it one map is shared by all series
 MOMENTS_PER_SERIES = 30  # moments and maps of a series that exist at the same time, with four workers
 
@@ -103,10 +104,8 @@ def _choose(fitter: Fitter, kind: str, seasons: Sequence[int], per_series: bool,
                 errors |= fitter.errors(candidate, (best.center,))
     ranked = sorted(errors, key=criterion)
     averaged = ranked[: NUM_CHOSEN if kind == "structured" else 1]
-    weights = dict.fromkeys(averaged, 1 / len(averaged))
-    if kind == "structured" and not fitter.validation_decides:
-        weights = _moved(weights, ridge, 0.5)
-    chosen = _within_limit(fitter, weights, baselines)
+    least = SHORT_SHARE if kind == "structured" and not fitter.validation_decides else 0.0
+    chosen = _within_limit(fitter, averaged, baselines, least)
     tried = tuple(
         Tried(candidate=candidate, criterion=criterion(candidate), validation_mse=float(errors[candidate][-1]))
         for candidate in ranked
@@ -167,19 +166,19 @@ def _mean_ratio(errors: np.ndarray, base: np.ndarray) -> float:
     return float(np.mean(ratios))
 
 
-def _moved(weights: dict[Candidate, float], candidate: Candidate, share: float) -> dict[Candidate, float]:
-    """The weights moved by a share towards one candidate."""
-    moved = {one: (1 - share) * weight for one, weight in weights.items()}
-    return moved | {candidate: moved.get(candidate, 0.0) + share}
-
-
-def _within_limit(fitter: Fitter, weights: dict[Candidate, float], baselines: Sequence[Candidate]) -> list[Chosen]:
-    """The weights moved towards the best baseline until the MSE is at most the baseline's.
+def _within_limit(
+    fitter: Fitter, averaged: Sequence[Candidate], baselines: Sequence[Candidate], least: float
+) -> list[Chosen]:
+    """The mean of candidates, moved towards the best baseline until the MSE is at most the baseline's.
 
     The MSE (`Fitter.deciding_mse`) is a quadratic function of the baseline's weight t. It equals the limit at t = 1, so
-    that the other root is the product of the roots.
+    that the other root is the product of the roots. It is convex, so that any larger weight is within the limit too.
+
+    Args:
+        least: smallest weight of the baseline.
     """
     baseline = min(baselines, key=lambda one: fitter.deciding_mse(functools.partial(fitter.maps, one)))
+    weights = dict.fromkeys(averaged, 1 / len(averaged))
 
     @functools.cache
     def ends(fold: int | None) -> tuple[Maps, Maps]:
@@ -190,11 +189,12 @@ def _within_limit(fitter: Fitter, weights: dict[Candidate, float], baselines: Se
         return mean + share * (base - mean)
 
     at_0, at_half, at_1 = (fitter.deciding_mse(functools.partial(moved, share)) for share in (0.0, 0.5, 1.0))
-    share, curvature = 0.0, 2 * (at_0 + at_1 - 2 * at_half)
+    share, curvature = least, 2 * (at_0 + at_1 - 2 * at_half)
     if at_0 > at_1:
         other = (at_0 - at_1) / curvature if curvature > 0 else 1.0
-        share = min(other, 1.0)
-    return _chosen(_moved(weights, baseline, share))
+        share = max(min(other, 1.0), least)
+    weights = {one: (1 - share) * weight for one, weight in weights.items()}
+    return _chosen(weights | {baseline: weights.get(baseline, 0.0) + share})
 
 
 def _chosen(weights: dict[Candidate, float]) -> list[Chosen]:
