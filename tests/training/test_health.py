@@ -1,5 +1,6 @@
 """A run that fails stops, names the place, and never replaces a good checkpoint by a bad one."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from test_resume import LONG, train
 
 from conftest import small_parameters
 from timellm_pipeline.errors import TrainingError
-from timellm_pipeline.evaluation.errors import ErrorSums
+from timellm_pipeline.evaluation.correction import PartErrors
 from timellm_pipeline.model.network import Network
 from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.training.checkpoint import CheckpointStore
@@ -56,17 +57,15 @@ def test_a_validation_that_is_not_finite_never_becomes_best(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the published code a NaN passes every comparison and is saved as the new best model."""
-    original = loop_module.score_model
+    original = loop_module.part_errors
     calls: list[int] = []
 
-    def sometimes_nan(*args: Any, **kwargs: Any) -> ErrorSums:
-        sums = original(*args, **kwargs)
+    def sometimes_nan(*args: Any, **kwargs: Any) -> PartErrors:
+        errors = original(*args, **kwargs)
         calls.append(1)
-        if len(calls) > 1:
-            sums.squared = np.full_like(sums.squared, np.nan)
-        return sums
+        return replace(errors, products=errors.products * np.nan) if len(calls) > 1 else errors
 
-    monkeypatch.setattr(loop_module, "score_model", sometimes_nan)
+    monkeypatch.setattr(loop_module, "part_errors", sometimes_nan)
     result = train(raw_series, small_parameters(model={"linear": "none"}, training=LONG), tmp_path / "store")
     assert result.record.best_step == 5 and np.isfinite(result.record.validation_mse)
 
@@ -75,7 +74,7 @@ def test_without_one_finite_validation_there_is_no_model(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An untrained model published as a result is worse than none."""
-    monkeypatch.setattr(ErrorSums, "mse", property(lambda self: float("nan")))
+    monkeypatch.setattr(PartErrors, "mse", lambda self, alpha: float("nan"))
     with pytest.raises(TrainingError, match="no validation MSE is finite"):
         train(raw_series, small_parameters(), tmp_path / "store")
 

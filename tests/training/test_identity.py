@@ -77,7 +77,7 @@ def test_a_file_that_draws_reports_or_only_checks_does_not_change_the_content_id
         "model/prompt.py",
         "model/intervals.py",
         "evaluation/errors.py",
-        "evaluation/forecasting.py",
+        "evaluation/correction.py",
         "training/loop.py",
         "training/fit.py",
         "training/order.py",

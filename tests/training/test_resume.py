@@ -10,8 +10,10 @@ import torch
 
 from conftest import make_inputs, small_parameters
 from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.evaluation.correction import PartErrors, part_errors
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.parameters import Parameters
+from timellm_pipeline.training import fit as fit_module
 from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.history import TIME_COLUMNS
@@ -209,6 +211,32 @@ def test_a_finished_training_is_saved_again_and_not_repeated(
     forced = train(raw_series, small_parameters(training={"force": True}), tmp_path / "store", "v3")
     assert forced.record.trained_in == "v3" and forced.record.steps_run == 12
     assert_same(forced, first)
+
+
+@pytest.mark.parametrize("linear", ["structured", "none"])
+def test_the_last_validation_is_not_repeated_and_a_run_killed_after_it_ends_the_same(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: str
+) -> None:
+    """On long series the second pass took as long as training; without it a resumed run must still choose the same."""
+    calls: list[str] = []
+    for module in (loop_module, fit_module):
+
+        def counted(*args: Any, name: str = module.__name__, **kwargs: Any) -> PartErrors:
+            calls.append(name)
+            return part_errors(*args, **kwargs)
+
+        monkeypatch.setattr(module, "part_errors", counted)
+    parameters = small_parameters(model={"linear": linear}, training={"validate_steps": 100})
+    first = train(raw_series, parameters, tmp_path / "store")
+    assert calls == [loop_module.__name__]
+    (marker,) = (tmp_path / "store").glob("*/finished.json")
+    marker.unlink()
+    second = train(raw_series, parameters, tmp_path / "store")
+    assert calls == [loop_module.__name__, fit_module.__name__]
+    assert_same(second, first)
+    assert second.record.alpha == first.record.alpha
+    one, other = (result.model.intervals for result in (first, second))
+    assert one is not None and other is not None and one.as_bytes() == other.as_bytes()
 
 
 def test_a_finished_run_can_be_restored_from_its_store_alone(raw_series: pd.DataFrame, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ one horizon of the group. The correction is used only if the paired test calls t
 linear part. Otherwise alpha is 0.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,12 +42,30 @@ class PartErrors:
     corrections: Float[np.ndarray, "sample pred_len"]
 
     def mse(self, alpha: float) -> float:
-        """Mean squared error of the forecasts with a weight."""
-        return float((self.products.sum(axis=0) @ _powers(alpha)) / (len(self.products) * self.validation.pred_len))
+        """Mean squared error of the forecasts with a weight; not finite if an output of the network is not."""
+        with np.errstate(invalid="ignore"):
+            total = self.products.sum(axis=0) @ _powers(alpha)
+        return float(total) / (len(self.products) * self.validation.pred_len)
+
+    def refuse_not_finite(self) -> None:
+        """Raise ModelError if an output of the network is not finite."""
+        wrong = np.flatnonzero(~np.isfinite(self.products).all(axis=1))
+        if len(wrong):
+            raise ModelError(
+                f"the network's output for validation window {wrong[0]:,} is not a finite number",
+                where="validation",
+                do="lower training.learning_rate, set training.precision=no, or use another checkpoint",
+            )
 
 
-def part_errors(model: TimeLLM, validation: Windows, batch_size: int) -> PartErrors:
-    """Errors of linear part and correction of a model on every validation window."""
+def part_errors(
+    model: TimeLLM, validation: Windows, batch_size: int, between: Callable[[], None] = lambda: None
+) -> PartErrors:
+    """Errors of linear part and correction of a model on every validation window.
+
+    Args:
+        between: called after each batch; may raise an exception to stop.
+    """
     step = -(-len(validation) // MOST_WINDOWS)
     sample = np.arange(0, len(validation), step)
     products = np.empty((len(validation), 3))
@@ -60,13 +79,7 @@ def part_errors(model: TimeLLM, validation: Windows, batch_size: int) -> PartErr
         kept = batch.which % step == 0
         residuals[batch.which[kept] // step] = residual[kept]
         corrections[batch.which[kept] // step] = correction[kept]
-    if not np.isfinite(products).all():
-        number = int(np.flatnonzero(~np.isfinite(products).all(axis=1))[0])
-        raise ModelError(
-            f"the network's output for validation window {number:,} is not a finite number",
-            where="validation",
-            do="lower training.learning_rate, set training.precision=no, or use another checkpoint",
-        )
+        between()
     return PartErrors(validation, products, sample, residuals, corrections)
 
 

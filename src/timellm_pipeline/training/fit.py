@@ -10,7 +10,7 @@ import torch
 from timellm_pipeline.errors import TrainingError
 from timellm_pipeline.evaluation.alpha import Alpha
 from timellm_pipeline.evaluation.calibration import calibrate
-from timellm_pipeline.evaluation.correction import choose_alpha, part_errors
+from timellm_pipeline.evaluation.correction import PartErrors, choose_alpha, part_errors
 from timellm_pipeline.linear.residuals import Residuals
 from timellm_pipeline.model.backbone import LoadedBackbone
 from timellm_pipeline.model.intervals import Intervals
@@ -102,7 +102,8 @@ def train_to_the_end(
         )
     best = run.at(state.best_step)  # detects a damaged best model before the marker is written
     model.network.load_trainables(best.model_weights())
-    alpha, mse, intervals = choose_and_calibrate(model, training)
+    errors = loop.final_errors if state.best_step == state.step else None
+    alpha, mse, intervals = choose_and_calibrate(model, training, errors)
     finished = Finished(
         best_step=state.best_step,
         validation_mse=mse,
@@ -126,13 +127,21 @@ def new_model(training: Training, loaded: LoadedBackbone) -> TimeLLM:
     return TimeLLM.around(*groups, loaded, training.description, training.compute, training.linear)
 
 
-def choose_and_calibrate(model: TimeLLM, training: Training) -> tuple[Alpha, float, Intervals]:
+def choose_and_calibrate(
+    model: TimeLLM, training: Training, found: PartErrors | None = None
+) -> tuple[Alpha, float, Intervals]:
     """The weight of a trained network's output, the validation MSE with it, and the prediction intervals.
 
     Without a linear part the weight is 1.
+
+    Args:
+        found: errors of the model on validation; None: they are computed.
+
+    Raises ModelError if an output of the network is not finite.
     """
     validation, evaluation = training.data.windows("validation"), training.parameters.evaluation
-    found = part_errors(model, validation, evaluation.batch_size)
+    found = found or part_errors(model, validation, evaluation.batch_size)
+    found.refuse_not_finite()
     if model.linear.is_fitted:
         choice = choose_alpha(found)
         alpha, errors = choice.alpha, choice.errors

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 
 from timellm_pipeline.errors import CheckpointError, TrainingError
-from timellm_pipeline.evaluation.forecasting import score_model
+from timellm_pipeline.evaluation.correction import PartErrors, part_errors
 from timellm_pipeline.model.batches import Batch, BatchMaker, BatchSource, load_batches
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import EvaluationParams, TrainingParams
@@ -95,6 +95,7 @@ class TrainingLoop:
         self.schedule = Schedule(training, self.updates.made_after(plan.max_steps), plan.updates_per_epoch)
         self.history: History | None = None
         self.average = Average(model.network.trainables()) if model.linear.is_fitted else None
+        self.final_errors: PartErrors | None = None  # of the validation after the last step, if this process made it
 
     def restore(self, checkpoint: Checkpoint, differences: list[str]) -> None:
         """Restore weights, optimizer, counters and history from a checkpoint."""
@@ -235,7 +236,7 @@ class TrainingLoop:
         try:
             with self.average.applied() if self.average is not None else nullcontext():
                 size = self.evaluation.batch_size
-                sums = score_model(self.model, self.validation_windows, size, "validation", between=stop_on_signal)
+                errors = part_errors(self.model, self.validation_windows, size, between=stop_on_signal)
         except _StopRequestError as stop:
             # Saved here, where the network has its own weights again, not the averaged ones. `validated_at` is
             # unchanged, so that this validation is repeated.
@@ -244,11 +245,11 @@ class TrainingLoop:
             raise self._stop_exception(signals.received) from stop
         self.model.train()
         self.history.start_clock()
-        state, mse = self.state, sums.mse
+        state, mse, at_end = self.state, errors.mse(1.0), self.state.step == self.plan.max_steps
         state.validated_at = state.step
+        self.final_errors = errors if at_end else None
         # The average of the last weights replaces a selection by validation.
-        is_candidate = mse < state.best_mse if self.average is None else state.step == self.plan.max_steps
-        is_best = math.isfinite(mse) and is_candidate
+        is_best = math.isfinite(mse) and (mse < state.best_mse if self.average is None else at_end)
         if is_best:
             state.best_mse, state.best_step, state.bad_validations = mse, state.step, 0
         elif self.average is None:
