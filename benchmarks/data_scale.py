@@ -1,6 +1,8 @@
-"""Window index and loader at 7, 321 and 862 channels of 17,544 rows: seconds and memory, each in its own process.
+"""Window index, loader and linear part at 7, 321 and 862 channels of 17,544 rows: seconds and memory.
 
-python benchmarks/data_scale.py
+    python benchmarks/data_scale.py
+
+Each measurement is a process of its own.
 """
 
 import json
@@ -15,6 +17,8 @@ import numpy as np
 import pandas as pd
 
 from peers import environment
+from timellm_pipeline.linear.fit import choose_linear
+from timellm_pipeline.linear.fitter import Task
 from timellm_pipeline.model.batches import BatchMaker, load_batches
 from timellm_pipeline.parameters import EvaluationParams, SplitParams, WindowParams
 from timellm_pipeline.series.borders import split_borders
@@ -25,6 +29,7 @@ from timellm_pipeline.series.windows import Windows, build_window_index
 from timellm_pipeline.training.order import batch_order
 
 ROWS = 17_544
+CHANNELS = (7, 321, 862)
 BATCH, BATCHES = 32, 2_000
 COLUMNS = ("series", "first", "count", "step")
 
@@ -65,23 +70,70 @@ def measure(num_channels: int) -> dict[str, float]:
     }
 
 
+def measure_linear(num_channels: int) -> dict[str, float]:
+    """The linear part of noisy daily and weekly cycles, in this process; default parameters."""
+    rng, hour = np.random.default_rng(0), np.arange(ROWS)
+    table = pd.DataFrame(
+        {
+            f"c{number}": (
+                np.sin((hour + rng.uniform(0, 24)) * np.pi / 12)
+                + 0.5 * np.sin((hour + rng.uniform(0, 168)) * np.pi / 84)
+                + 0.5 * rng.standard_normal(ROWS)
+            ).astype(np.float32)
+            for number in range(num_channels)
+        }
+    )
+    panel = Panel.from_columns(
+        {name: table[name].to_numpy() for name in table}, start=pd.Timestamp("2020-01-01"), frequency="h", data_id="x"
+    )
+    del table
+    window, split = WindowParams(seq_len=512, pred_len=96, target="c0"), SplitParams()
+    borders = split_borders(ROWS, split, window)
+    index = build_window_index(panel, borders, split, window, EvaluationParams(validation_step=1), "x")
+    validation = Windows(panel, index.splits["validation"], window.seq_len, window.pred_len)
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
+    part = choose_linear(Task(panel, borders.train, window, validation, 24), "structured", (24, 168))
+    return {
+        "windows": part.facts.num_windows,
+        "seconds": time.perf_counter() - start,
+        "before_mib": before,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def in_process(function: str, channels: int) -> dict[str, float]:
+    """Result of a measurement in a new process."""
+    done = subprocess.run(
+        [sys.executable, __file__, function, str(channels)], capture_output=True, text=True, check=True
+    )
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     if len(sys.argv) > 1:
-        print(json.dumps(measure(int(sys.argv[1]))))
+        print(json.dumps({"index": measure, "linear": measure_linear}[sys.argv[1]](int(sys.argv[2]))))
         return
     print(f"{environment()}\n{ROWS:,} rows, 512 -> 96, every window\n")
     print(
         f"{'channels':>9} {'windows':>12} {'index s':>8} {'to the first batch s':>21} {'windows/s':>11} "
         f"{'index file KiB':>15} {'peak MiB':>9}"
     )
-    for channels in (7, 321, 862):
-        words = [sys.executable, __file__, str(channels)]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout.splitlines()[-1])
+    for channels in CHANNELS:
+        found = in_process("index", channels)
         print(
             f"{channels:>9} {found['windows']:>12,} {found['index_s']:>8.2f} {found['ready_s']:>21.2f} "
-            f"{found['windows_per_s']:>11,.0f} {found['file_kib']:>15.1f} {found['peak_mib']:>9.0f}"
+            f"{found['windows_per_s']:>11,.0f} {found['file_kib']:>15.1f} {found['peak_mib']:>9.0f}",
+            flush=True,
+        )
+    print(f"\n{'channels':>9} {'training windows':>17} {'linear part s':>14} {'peak MiB':>9} {'before MiB':>11}")
+    for channels in CHANNELS:
+        found = in_process("linear", channels)
+        print(
+            f"{channels:>9} {found['windows']:>17,.0f} {found['seconds']:>14.1f} {found['peak_mib']:>9.0f} "
+            f"{found['before_mib']:>11.0f}",
+            flush=True,
         )
 
 
