@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from timellm_pipeline.linear.candidates import Candidate, Center
-from timellm_pipeline.linear.fitter import Fitter, Task
+from timellm_pipeline.linear.fitter import Fitter, MapsOf, Task
 from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.linear.maps import Maps
 from timellm_pipeline.linear.part import FORMAT, Chosen, LinearFacts, LinearPart, Tried
@@ -55,7 +55,7 @@ def fit_ridge(task: Task) -> LinearPart:
     with one_thread_each() as workers:
         fitter = Fitter(task, Folds.of(task.rows, task.window, most=1), False, workers)
         ridge = min(RIDGES, key=lambda candidate: fitter.validation.mse(fitter.maps(candidate)))
-        return _part(fitter, [Chosen(candidate=ridge, weight=1.0)], (), "")
+        return _part(fitter, {ridge: 1.0}, functools.partial(fitter.maps, ridge), (), "")
 
 
 def fit_linear(data: WindowData, window: WindowParams, model: ModelParams, evaluation: EvaluationParams) -> LinearPart:
@@ -105,16 +105,16 @@ def _choose(fitter: Fitter, kind: str, seasons: Sequence[int], per_series: bool,
     ranked = sorted(errors, key=criterion)
     averaged = ranked[: NUM_CHOSEN if kind == "structured" else 1]
     least = SHORT_SHARE if kind == "structured" and not fitter.validation_decides else 0.0
-    chosen = _within_limit(fitter, averaged, baselines, least)
+    weights, maps_of = _within_limit(fitter, averaged, baselines, least)
     tried = tuple(
         Tried(candidate=candidate, criterion=criterion(candidate), validation_mse=float(errors[candidate][-1]))
         for candidate in ranked
     )
-    part = _part(fitter, chosen, tried, inputs_id)
+    part = _part(fitter, weights, maps_of, tried, inputs_id)
     log.info(
         "linear part: %s training windows, mean of %s; validation MSE %.4f, best baseline %.4f",
         f"{fitter.num_windows:,}",
-        ", ".join(describe(one) for one in chosen),
+        ", ".join(describe(one) for one in part.facts.chosen),
         part.facts.validation_mse,
         min(errors[baseline][-1] for baseline in baselines),
     )
@@ -168,7 +168,7 @@ def _mean_ratio(errors: np.ndarray, base: np.ndarray) -> float:
 
 def _within_limit(
     fitter: Fitter, averaged: Sequence[Candidate], baselines: Sequence[Candidate], least: float
-) -> list[Chosen]:
+) -> tuple[dict[Candidate, float], MapsOf]:
     """The mean of candidates, moved towards the best baseline until the MSE is at most the baseline's.
 
     The MSE (`Fitter.deciding_mse`) is a quadratic function of the baseline's weight t. It equals the limit at t = 1, so
@@ -176,13 +176,16 @@ def _within_limit(
 
     Args:
         least: smallest weight of the baseline.
+
+    Returns:
+        Weights of the candidates, and the maps of their weighted mean.
     """
     baseline = min(baselines, key=lambda one: fitter.deciding_mse(functools.partial(fitter.maps, one)))
-    weights = dict.fromkeys(averaged, 1 / len(averaged))
 
     @functools.cache
     def ends(fold: int | None) -> tuple[Maps, Maps]:
-        return _mean_map(fitter, _chosen(weights), fold), fitter.maps(baseline, fold)
+        maps = fitter.workers.map(lambda one: fitter.maps(one, fold), averaged)
+        return sum(maps, start=torch.zeros(())) / len(averaged), fitter.maps(baseline, fold)
 
     def moved(share: float, fold: int | None) -> Maps:
         mean, base = ends(fold)
@@ -193,25 +196,19 @@ def _within_limit(
     if at_0 > at_1:
         other = (at_0 - at_1) / curvature if curvature > 0 else 1.0
         share = max(min(other, 1.0), least)
-    weights = {one: (1 - share) * weight for one, weight in weights.items()}
-    return _chosen(weights | {baseline: weights.get(baseline, 0.0) + share})
+    weights = dict.fromkeys(averaged, (1 - share) / len(averaged))
+    return weights | {baseline: weights.get(baseline, 0.0) + share}, functools.partial(moved, share)
 
 
-def _chosen(weights: dict[Candidate, float]) -> list[Chosen]:
-    return [Chosen(candidate=candidate, weight=weight) for candidate, weight in weights.items() if weight > 0]
-
-
-def _mean_map(fitter: Fitter, chosen: Sequence[Chosen], fold: int | None = None) -> Maps:
-    maps = [one.weight * fitter.maps(one.candidate, fold) for one in chosen]
-    return torch.stack(torch.broadcast_tensors(*maps)).sum(dim=0)
-
-
-def _part(fitter: Fitter, chosen: Sequence[Chosen], tried: tuple[Tried, ...], inputs_id: str) -> LinearPart:
-    full, *without = (_mean_map(fitter, chosen, fold) for fold in (None, *range(len(fitter.folds))))
+def _part(
+    fitter: Fitter, weights: dict[Candidate, float], maps_of: MapsOf, tried: tuple[Tried, ...], inputs_id: str
+) -> LinearPart:
+    """The linear part of the weighted mean of candidates, whose maps are given for each fold."""
+    full, *without = (maps_of(fold) for fold in (None, *range(len(fitter.folds))))
     facts = LinearFacts(
         inputs_id=inputs_id,
         ids=fitter.task.scaled.ids if len(full) > 1 else (),
-        chosen=tuple(chosen),
+        chosen=tuple(Chosen(candidate=one, weight=weight) for one, weight in weights.items() if weight > 0),
         tried=tried,
         num_windows=fitter.num_windows,
         validation_mse=fitter.validation.mse(full),

@@ -23,6 +23,8 @@ CALLER = Workers()
 FEWEST_HORIZONS = 16  # as evaluation/significance.py: errors over a shorter range decide nothing
 MOST_WINDOWS = 20_000_000  # limit of training windows: more are evenly subsampled
 
+MapsOf = Callable[[int | None], Maps]  # maps that were fitted without a fold; None: on all training windows
+
 
 @dataclass(frozen=True)
 class Task:
@@ -86,7 +88,7 @@ class Fitter:
         """Whether validation is long enough to decide between forecasts alone."""
         return self.task.validation.num_horizons >= FEWEST_HORIZONS
 
-    def deciding_mse(self, maps_of: Callable[[int | None], Maps]) -> float:
+    def deciding_mse(self, maps_of: MapsOf) -> float:
         """MSE of forecasts on the windows that decide between them: the validation windows.
 
         If these are too few (`validation_decides`), each block of training windows decides too, with a map that was
