@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from conftest import make_panel
-from timellm_pipeline.evaluation.calibration import FEWEST_HORIZONS, calibrate
+from timellm_pipeline.evaluation.calibration import calibrate
+from timellm_pipeline.evaluation.significance import MIN_BLOCKS
 from timellm_pipeline.linear.fit import choose_linear
 from timellm_pipeline.linear.fitter import Task
 from timellm_pipeline.linear.part import LinearPart
@@ -61,17 +62,27 @@ def test_intervals_of_a_short_series_hold_the_share_they_promise() -> None:
 
 def test_a_long_validation_calibrates_alone() -> None:
     """It is nearest to the future; older errors of a series that changes would be misleading."""
-    task, _ = task_of(train=150, validation=4 * FEWEST_HORIZONS + 3)
+    task, _ = task_of(train=150, validation=4 * MIN_BLOCKS + 3)
     part = choose_linear(task, "structured", (6,))
     intervals = calibrated(task, part)
     assert intervals.basis.startswith(
-        f"prediction intervals from the errors of {2 * 4 * FEWEST_HORIZONS:,} validation windows (16 horizons). "
+        f"prediction intervals from the errors of {2 * 4 * MIN_BLOCKS:,} validation windows (16 horizons). "
     )
     assert "training" not in intervals.basis
     errors = errors_of(part, task.validation)
     changed = replace(part, fold_maps=part.fold_maps * 3)
     np.testing.assert_array_equal(calibrated(task, changed).widths, intervals.widths)
     assert float(np.mean(np.abs(errors[:64]) <= intervals.at(80)[0])) == pytest.approx(0.8, abs=0.03)
+
+
+def test_only_series_that_are_forecast_calibrate_and_all_their_windows_count() -> None:
+    """With `features: MS` every other series was sampled first, and the target kept a fraction of its windows."""
+    several, _ = task_of(train=150, validation=12, num_series=3)
+    task = replace(several, validation=several.validation.of_series([1]))
+    part = choose_linear(several, "structured", (6,))
+    intervals = calibrated(task, part)
+    windows = several.rows[1] - WINDOW.seq_len - WINDOW.pred_len + 1
+    assert f"and {windows:,} training windows, forecast by fits without their block ({windows // 4})" in intervals.basis
 
 
 @pytest.mark.parametrize(("train", "folds"), [(60, 4), (20, 0)])

@@ -30,6 +30,7 @@ from timellm_pipeline.training.run import train_model
         ({"training": {"validate_steps": 2}}, "validate_steps: "),
         ({"evaluation": {"validation_step": 3}}, "validation_step: "),
         ({"evaluation": {"test_step": 3}}, "test_step: "),
+        ({"evaluation": {"test_step": None}}, "derived_steps: () -> ('test_step',)"),
     ],
     ids=str,
 )

@@ -23,8 +23,6 @@ from timellm_pipeline.series.windows import Windows
 
 log = logging.getLogger(__name__)
 
-FEWEST_HORIZONS = MIN_BLOCKS  # so that a validation range that accepts a correction is never too short
-
 
 def calibrate(
     errors: Float[np.ndarray, "sample pred_len"],
@@ -36,26 +34,28 @@ def calibrate(
     """Prediction intervals from validation errors; if these are too few, from cross-fitted training errors as well.
 
     Args:
-        errors: validation errors in scaled units, of forecasts that the window chose neither model nor weight of.
+        errors: validation errors in scaled units, with a weight of the correction that was chosen without the window.
         sample: numbers of their windows.
         validation, train: windows of both splits.
         linear: the linear part. Training errors are those of its fits without a block, if it has any.
     """
+    # MIN_BLOCKS: a validation range that accepts a correction is never too short.
     channel, horizons = validation.channel(sample), validation.num_horizons
     basis = f"{len(validation):,} validation windows ({horizons:,} horizons)"
-    if horizons < FEWEST_HORIZONS and len(linear.folds):
+    if horizons < MIN_BLOCKS and len(linear.fold_maps):
+        train = train.of_series(np.unique(channel).tolist())
         which = np.arange(0, len(train), -(-len(train) // MOST_WINDOWS))
-        which = which[np.isin(train.channel(which), channel)]
         errors = np.concatenate([errors, Residuals(train, linear).gather(which)[1]])
         channel = np.concatenate([channel, train.channel(which)])
         horizons += train.num_horizons
         basis += f" and {len(which):,} training windows, forecast by fits without their block ({train.num_horizons:,})"
     fewest = int(np.unique(channel, return_counts=True)[1].min())
     unreliable = [f"{level} %" for level in LEVELS if too_few(fewest, level)]
-    if horizons < FEWEST_HORIZONS:
-        basis += f". Too few: the intervals may be too narrow, they need {FEWEST_HORIZONS} horizons"
+    problem = ""
+    if horizons < MIN_BLOCKS:
+        problem = f". Too few: the intervals may be too narrow, they need {MIN_BLOCKS} horizons"
     elif unreliable:
-        basis += f". Too few for {', '.join(unreliable)}: those intervals may be too narrow"
-    text = f"prediction intervals from the errors of {basis}"
-    log.log(logging.WARNING if "too narrow" in basis else logging.INFO, "%s", text)
+        problem = f". Too few for {', '.join(unreliable)}: those intervals may be too narrow"
+    text = f"prediction intervals from the errors of {basis}{problem}"
+    log.log(logging.WARNING if problem else logging.INFO, "%s", text)
     return Intervals(half_widths(errors, channel, len(validation.names)), text)

@@ -29,7 +29,7 @@ from timellm_pipeline.linear.part import FORMAT, Chosen, LinearFacts, LinearPart
 from timellm_pipeline.linear.workers import one_thread_each
 from timellm_pipeline.parameters import EvaluationParams, ModelParams, WindowParams
 from timellm_pipeline.series.frequency import season_length, seasons_of
-from timellm_pipeline.series.identity import digest_of
+from timellm_pipeline.series.identity import digest_of, digest_of_arrays
 from timellm_pipeline.series.prepare import WindowData
 
 log = logging.getLogger(__name__)
@@ -137,8 +137,9 @@ def linear_facts(data: WindowData, model: ModelParams, evaluation: EvaluationPar
 
 def inputs_id_of(data: WindowData, model: ModelParams, evaluation: EvaluationParams) -> str:
     """Digest of everything that the fit reads."""
-    facts = linear_facts(data, model, evaluation)
-    return digest_of({"facts": facts, "data_id": data.scaled.data_id})
+    facts, segments = linear_facts(data, model, evaluation), data.index.splits["validation"]
+    validation = digest_of_arrays(segments.series, segments.first, segments.count, segments.step)
+    return digest_of({"facts": facts, "data_id": data.scaled.data_id, "validation": validation})
 
 
 def describe(chosen: Chosen) -> str:

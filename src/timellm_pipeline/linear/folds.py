@@ -12,7 +12,7 @@ from jaxtyping import Int
 from timellm_pipeline.parameters import WindowParams
 
 BLOCKS = 4
-FEWEST_HORIZONS = 5  # training windows in horizons: with fewer, a block and its gaps leave too little to fit
+HORIZONS_FOR_FOLDS = 5  # training windows in horizons: with fewer, a block and its gaps leave too little to fit
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Folds:
             most: number of blocks.
         """
         count = max(rows[1] - rows[0] - window.seq_len - window.pred_len + 1, 0)
-        num_blocks = most if count >= max(FEWEST_HORIZONS * window.pred_len, 2 * most) else 1
+        num_blocks = most if count >= max(HORIZONS_FOR_FOLDS * window.pred_len, 2 * most) else 1
         bounds = tuple(rows[0] + count * block // num_blocks for block in range(num_blocks + 1))
         return cls(bounds, window.pred_len)
 

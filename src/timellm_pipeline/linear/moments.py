@@ -51,17 +51,20 @@ class Moments:
             num_groups: number of series, or 1.
         """
         moments = cls.zeros(num_groups, windows.seq_len, windows.pred_len)
-        if (windows.segments.step > 1).any():
-            for series, x, y in centred(windows):
-                moments.add(series if num_groups > 1 else 0, x, y)
-            return moments
-        sums = [SlidingSums(windows.seq_len, windows.pred_len) for _ in range(num_groups)]
-        for series, rows in neighbouring_rows(windows):
-            sums[series if num_groups > 1 else 0].add(rows)
-        for group, of_group in enumerate(sums):
-            if of_group.num_windows:
-                moments.xx[group], moments.xy[group], moments.yy[group] = of_group.moments()
-                moments.num_windows[group] = of_group.num_windows
+        read = set(range(num_groups))  # groups whose windows are read one by one
+        if (windows.segments.step == 1).all():
+            sums = [SlidingSums(windows.seq_len, windows.pred_len) for _ in range(num_groups)]
+            for series, rows in neighbouring_rows(windows):
+                sums[series if num_groups > 1 else 0].add(rows)
+            for group, of_group in enumerate(sums):
+                if of_group.is_accurate:
+                    moments.xx[group], moments.xy[group], moments.yy[group] = of_group.moments()
+                    moments.num_windows[group] = of_group.num_windows
+                    read.remove(group)
+        if num_groups > 1:
+            windows = windows.of_series(sorted(read))
+        for series, x, y in centred(windows) if read else ():
+            moments.add(series if num_groups > 1 else 0, x, y)
         return moments
 
     def add(self, series: int, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:

@@ -143,6 +143,7 @@ class LinearPart:
             start: grid position of the first row of each window.
         """
         if not len(self.fold_maps):
+            assert not len(self.folds), "the maps of the folds are not stored with a model"
             return self.forecast(x, series)
         per_series = self.fold_maps.shape[1]
         number = np.maximum(series, 0) if per_series > 1 else np.zeros(len(x), dtype=np.int64)

@@ -19,7 +19,7 @@ from timellm_pipeline.errors import ModelError
 from timellm_pipeline.parameters.forecast import LEVELS
 
 INTERVALS = "intervals.safetensors"  # file name in the model folder and in the folder of a finished training
-MOST_WINDOWS = 20_000  # limit of validation windows: bounds memory and time
+MOST_WINDOWS = 20_000  # limit of windows whose errors are used: bounds memory and time
 
 HalfWidths = Float[np.ndarray, "levels channels pred_len"]  # scaled units, levels in the order of LEVELS
 

@@ -19,7 +19,7 @@ class WindowParams(Group):
 
     window_step: int | None = Field(default=1, ge=1)
     """Rows between the starts of neighbouring training windows of a channel; 1 in the published code; null: derived
-    from the length of the series."""
+    from the number of windows."""
 
     patch_len: int = Field(default=16, ge=1)
     """Points in a patch."""

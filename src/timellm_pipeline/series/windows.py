@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.parameters import EvaluationParams, SplitParams, WindowParams
 from timellm_pipeline.series.borders import RANGES, Borders
-from timellm_pipeline.series.frequency import season_length
+from timellm_pipeline.series.frequency import seasons_of
 from timellm_pipeline.series.names import list_names
 from timellm_pipeline.series.panel import NO_SPANS, Panel
 from timellm_pipeline.series.steps import derive_step, limits_of
@@ -115,6 +115,7 @@ class IndexFacts(BaseModel):
         seq_len, pred_len, features, target: parameters of the group `window`.
         window_step, validation_step, test_step: rows between the starts of neighbouring windows of each split, as
             given or derived.
+        derived_steps: names of the steps that were derived.
         split: parameters of the split.
     """
 
@@ -128,6 +129,7 @@ class IndexFacts(BaseModel):
     window_step: int
     validation_step: int
     test_step: int
+    derived_steps: tuple[str, ...] = ()
     split: SplitParams
 
     def with_parameters(self, split: SplitParams, window: WindowParams, evaluation: EvaluationParams) -> "IndexFacts":
@@ -135,7 +137,17 @@ class IndexFacts(BaseModel):
         names = set(type(self).model_fields)
         values = window.model_dump(include=names) | evaluation.model_dump(include=names)
         given = {name: value for name, value in values.items() if value is not None}
-        return self.model_copy(update={"split": split, **given})
+        return self.model_copy(update={"split": split, "derived_steps": derived_steps(window, evaluation), **given})
+
+
+def derived_steps(window: WindowParams, evaluation: EvaluationParams) -> tuple[str, ...]:
+    """Names of the steps between windows that the parameters leave open."""
+    steps = {
+        "window_step": window.window_step,
+        "validation_step": evaluation.validation_step,
+        "test_step": evaluation.test_step,
+    }
+    return tuple(name for name, step in steps.items() if step is None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,18 +174,19 @@ def build_window_index(
 ) -> WindowIndex:
     """Index of every training window (all series) and every validation and test window (the forecast channels).
 
-    Steps that the parameters leave open are derived from the number of windows (series/steps.py).
-    Windows are ordered by series, then by time. Raises SeriesError if every window of a channel
-    in a split contains a gap: the errors would not cover this channel.
+    Steps that the parameters leave open are derived from the number of windows (series/steps.py). Windows are ordered
+    by series, then by time. Raises SeriesError if every window of a channel in a split contains a gap: the errors would
+    not cover this channel.
     """
     parameters = (window.window_step, evaluation.validation_step, evaluation.test_step)
     tested = [panel.number_of[name] for name in forecast_channels(list(panel.ids), window)]
-    limits, season = limits_of(window.seq_len, window.pred_len), season_length(panel.frequency)
+    limits = limits_of(window.seq_len, window.pred_len)
+    seasons = {*seasons_of(panel.frequency), evaluation.season or 1}
     splits, steps = {}, {}
     for name, given in zip(RANGES, parameters, strict=True):
         numbers = list(range(panel.num_series)) if name == "train" else tested
         rows = getattr(borders, name)
-        steps[name] = given or derive_step(len(segments_of(panel, numbers, rows, 1, window)), limits[name], season)
+        steps[name] = given or derive_step(len(segments_of(panel, numbers, rows, 1, window)), limits[name], seasons)
         splits[name] = segments_of(panel, numbers, rows, steps[name], window)
         without = [panel.ids[number] for number in np.setdiff1d(numbers, splits[name].series)]
         if without:
@@ -191,6 +204,7 @@ def build_window_index(
         window_step=steps["train"],
         validation_step=steps["validation"],
         test_step=steps["test"],
+        derived_steps=derived_steps(window, evaluation),
         split=split,
     )
     return WindowIndex(panel.ids, splits, facts)
@@ -237,6 +251,13 @@ class Windows:
         sequences = {*zip(firsts.tolist(), segments.count.tolist(), segments.step.tolist())}
         starts = [first + step * np.arange(count) for first, count, step in sequences]
         return np.unique(np.concatenate(starts)) + self.seq_len - 1
+
+    def of_series(self, numbers: list[int]) -> "Windows":
+        """The windows of some series, which are numbered anew."""
+        one = self.segments
+        kept = np.isin(one.series, numbers)
+        segments = Segments(one.series[kept], one.first[kept], one.count[kept], one.step[kept])
+        return Windows(self.panel, segments, self.seq_len, self.pred_len)
 
     @property
     def num_horizons(self) -> int:

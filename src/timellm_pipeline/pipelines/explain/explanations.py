@@ -7,6 +7,7 @@ from timellm_pipeline.evaluation.significance import needed_origins
 from timellm_pipeline.parameters import EvaluationParams, ModelParams, WindowParams
 from timellm_pipeline.series.plan import RunPlan
 from timellm_pipeline.series.steps import TEST_WINDOWS, TRAIN_WINDOWS, VALIDATION_WINDOWS
+from timellm_pipeline.series.windows import derived_steps
 
 
 class Explanation(NamedTuple):
@@ -95,21 +96,18 @@ def plan_table(plan: RunPlan) -> str:
 
 def steps_reason(plan: RunPlan, window: WindowParams, evaluation: EvaluationParams) -> str:
     """Why the steps between windows that the parameters leave open are as they are; empty if all are set."""
-    given = {
-        "window.window_step": window.window_step,
-        "evaluation.validation_step": evaluation.validation_step,
-        "evaluation.test_step": evaluation.test_step,
-    }
-    derived = {name: getattr(plan, name.split(".")[1]) for name, value in given.items() if value is None}
+    derived = {name: getattr(plan, name) for name in derived_steps(window, evaluation)}
     if not derived:
         return ""
-    if set(derived.values()) == {1}:
-        return f"The series is short, so every window is used ({', '.join(derived)}: null)."
     listed = ", ".join(f"{name}={step}" for name, step in derived.items())
+    if set(derived.values()) == {1}:
+        return f"Steps between windows, derived from the number of windows: {listed}, so that every window is used."
     return (
-        f"Steps between windows, derived from the length of the series: {listed}. They bound the time: about "
+        f"Steps between windows, derived from the number of windows: {listed}. They bound the time: the aim is "
         f"{TRAIN_WINDOWS:,} windows an epoch, {VALIDATION_WINDOWS:,} for validation and {TEST_WINDOWS:,} for the test, "
-        "and windows start in every phase of the season. A step of 1 uses every window; the linear part always does."
+        f"with steps of at most a lookback (training) or a horizon. Here it is {plan.train_windows:,}, "
+        f"{plan.validation_windows:,} and {plan.test_windows:,}. A step of 1 uses every window. The linear part does "
+        "not depend on window_step."
     )
 
 
