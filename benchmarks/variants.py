@@ -12,11 +12,10 @@ Calendar facts are the weekday, date and hour of the first row to forecast and t
 (package `holidays`). In words they stand at the end of the window's prompt; as numbers they are regressors of a ridge
 regression on the residuals of the linear part.
 
-Each training is stored in FOLDER, so an interrupted run continues.
+Each result is stored in FOLDER, so an interrupted run continues. Use a new folder after a change of the code.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import BaseModel
 
 import suite
 from timellm_pipeline.evaluation.correction import PartErrors, choose_alpha, part_errors
@@ -41,13 +41,13 @@ from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.drift import open_run
 from timellm_pipeline.training.fit import new_model
 from timellm_pipeline.training.loop import TrainingLoop
-from timellm_pipeline.training.preparation import prepare_training
+from timellm_pipeline.training.preparation import Training, prepare_training
 from variants_calendar import Calendar, correct_by_numbers
-from variants_patches import PATCHES, patched
+from variants_patches import change_network, patched
 
 LEVEL = 0.05  # family-wise error rate
 REFERENCE, WITHOUT, NUMBERS, ALONE = "language model", "no language model", "calendar as numbers", "linear part"
-VARIANTS: dict[str, dict[str, object]] = {  # changed parameters; PATCHES changes code
+VARIANTS: dict[str, dict[str, object]] = {  # changed parameters; variants_patches.py changes code
     REFERENCE: {},
     WITHOUT: {"backbone.name": "none", "backbone.layers": None},
     "calendar in words": {},
@@ -75,6 +75,26 @@ COMPARISONS = (  # a variant, and what it should be better than
     ("5 % of the training", "5 %, no language model"),
     ("10 % of the training", "10 %, no language model"),
 )
+
+
+class Result(BaseModel):
+    """Errors of one training by origin of validation, or of its earlier half.
+
+    Attributes:
+        fitted: least-squares weight of the correction.
+        accepted: whether the test accepts the correction.
+        corrected: MSE with weights from other groups of origins.
+        linear: MSE of the linear part.
+        later: MSE of the later half with the weight of the earlier half; None if validation is not divided.
+        later_linear: MSE of the linear part on the later half.
+    """
+
+    fitted: float
+    accepted: bool
+    corrected: list[float]
+    linear: list[float]
+    later: list[float] | None = None
+    later_linear: list[float] | None = None
 
 
 def parameters_of(data: str, changes: dict[str, object], seed: int, steps: int) -> Parameters:
@@ -120,8 +140,13 @@ def parts_of_validation(data: TrainingData, halves: bool) -> list[Windows]:
 
 
 def run(
-    raw: Any, data_name: str, variant: str, seed: int, steps: int, linear_parts: dict[int, LinearPart]
-) -> dict[str, Any]:
+    raw: RawFile | pd.DataFrame,
+    data_name: str,
+    variant: str,
+    seed: int,
+    steps: int,
+    linear_parts: dict[int, LinearPart],
+) -> Result:
     """Errors by origin of one training on each part of validation, and of its linear part.
 
     Args:
@@ -140,18 +165,17 @@ def run(
         if variant == NUMBERS:
             return summarise([correct_by_numbers(calendar, data, training.linear, windows) for windows in parts])
         with patched(variant, calendar):
-            found = train(training, parts)
+            found = train(training, parts, variant)
     return summarise(found)
 
 
-def train(training: Any, parts: list[Windows]) -> list[PartErrors]:
-    """Train a correction with the patches that are active, and compute its errors with the averaged weights."""
+def train(training: Training, parts: list[Windows], variant: str) -> list[PartErrors]:
+    """Train a correction, and compute its errors with the averaged weights."""
     parameters, data, linear = training.parameters, training.data, training.linear
     open_run(training)
     torch.manual_seed(parameters.training.seed)
     model = new_model(training, training.source.load(parameters.backbone, training.compute))
-    for change in PATCHES["network"]:
-        change(model.network)
+    change_network(variant, model.network)
     residuals = Residuals(data.windows("train"), linear)
     groups = (data.plan, parameters.training, parameters.evaluation)
     loop = TrainingLoop(model, residuals, parts[0], *groups, training.run, training.content)
@@ -162,18 +186,18 @@ def train(training: Any, parts: list[Windows]) -> list[PartErrors]:
         return [part_errors(model, windows, parameters.evaluation.batch_size) for windows in parts]
 
 
-def summarise(found: list[PartErrors]) -> dict[str, Any]:
-    """Errors by origin: with weights of other groups, of the linear part, and later ones with the earlier weight."""
+def summarise(found: list[PartErrors]) -> Result:
+    """Errors by origin of the parts of validation."""
     choices = [choose_alpha(errors) for errors in found]
-    result = {
-        "fitted": choices[0].alpha.fitted,
-        "accepted": choices[0].alpha.alpha > 0,
-        "corrected": choices[0].corrected.tolist(),
-        "linear": choices[0].linear.tolist(),
-    }
+    result = Result(
+        fitted=choices[0].alpha.fitted,
+        accepted=choices[0].alpha.alpha > 0,
+        corrected=choices[0].corrected.tolist(),
+        linear=choices[0].linear.tolist(),
+    )
     if len(found) > 1:
-        result["later linear"] = choices[1].linear.tolist()
-        result["later"] = by_origin(found[1], choices[0].alpha.fitted).tolist()
+        result.later_linear = choices[1].linear.tolist()
+        result.later = by_origin(found[1], choices[0].alpha.fitted).tolist()
     return result
 
 
@@ -186,11 +210,11 @@ def by_origin(errors: PartErrors, alpha: float) -> np.ndarray:
     return mean
 
 
-def mean_over_seeds(results: dict[str, list[dict[str, Any]]], name: str, key: str) -> np.ndarray:
+def mean_over_seeds(results: dict[str, list[Result]], name: str, key: str) -> np.ndarray:
     """Errors by origin. The linear part alone is that of the reference."""
     if name == ALONE:
-        name, key = REFERENCE, "later linear" if key == "later" else "linear"
-    mean: np.ndarray = np.mean([one[key] for one in results[name]], axis=0)
+        name, key = REFERENCE, "later_linear" if key == "later" else "linear"
+    mean: np.ndarray = np.mean([getattr(one, key) for one in results[name]], axis=0)
     return mean
 
 
@@ -209,16 +233,16 @@ def holm(pairs: list[tuple[np.ndarray, np.ndarray]], block: int) -> list[tuple[C
     return [(compare_origins(*pair, block), better) for pair, better in zip(pairs, found)]
 
 
-def table(results: dict[str, list[dict[str, Any]]], block: int) -> str:
+def table(results: dict[str, list[Result]], block: int) -> str:
     """The comparisons in a Markdown table."""
     pairs = [pair for pair in COMPARISONS if set(pair) <= {*results, ALONE}]
-    later = "later" in next(iter(results.values()))[0]
+    later = next(iter(results.values()))[0].later is not None
     tested = holm([tuple(mean_over_seeds(results, name, "corrected") for name in pair) for pair in pairs], block)
     head = ["variant", "against", "weights of the seeds", "MSE", "against: MSE", "difference (95 % interval)", "Holm"]
     rows = [head + ["later half"] * later, ["---"] * (len(head) + later)]
     for (variant, other), (comparison, better) in zip(pairs, tested):
         ours, theirs = (mean_over_seeds(results, name, "corrected").mean() for name in (variant, other))
-        weights = " ".join(f"{one['fitted']:.2f}{'' if one['accepted'] else '*'}" for one in results[variant])
+        weights = " ".join(f"{one.fitted:.2f}{'' if one.accepted else '*'}" for one in results[variant])
         row = [variant, other, weights, f"{ours:.4f}", f"{theirs:.4f}", comparison.summary(), "yes" if better else "no"]
         if later:
             halves = (mean_over_seeds(results, name, "later") for name in (variant, other))
@@ -244,14 +268,15 @@ def main() -> None:
         suite.load(name) if options.data else RawFile(str(options.csv), options.csv.read_bytes())
     )
     options.results.mkdir(parents=True, exist_ok=True)
-    results: dict[str, list[dict[str, Any]]] = {variant: [] for variant in options.variants}
+    results: dict[str, list[Result]] = {variant: [] for variant in options.variants}
     parts: dict[int, LinearPart] = {}
     for seed in range(options.seeds):
         for variant in options.variants:
             path = options.results / f"{name}, {variant}, {options.steps} steps, seed {seed}.json"
             if not path.exists():
-                path.write_text(json.dumps(run(raw, name, variant, seed, options.steps, parts)), encoding="utf-8")
-            results[variant].append(json.loads(path.read_text(encoding="utf-8")))
+                found = run(raw, name, variant, seed, options.steps, parts)
+                path.write_text(found.model_dump_json(), encoding="utf-8")
+            results[variant].append(Result.model_validate_json(path.read_text(encoding="utf-8")))
             print(path.stem, file=sys.stderr, flush=True)
     data = prepare(raw, parameters_of(name, {}, 0, options.steps)).training
     print(table(results, data.windows("validation").origins_per_horizon))

@@ -1,7 +1,7 @@
 """Changes of the code that variants.py compares, each active inside a context."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -18,33 +18,22 @@ from timellm_pipeline.model.prompt import PromptWriter
 from timellm_pipeline.training import loop
 from variants_calendar import Calendar
 
-PATCHES: dict[str, list[Callable[[Network], None]]] = {"network": []}  # changes of a new network
 
-
-@contextmanager
-def patched(variant: str, calendar: Calendar) -> Iterator[None]:
-    """Everything that a variant changes, inside a context."""
-    changes: dict[str, Callable[[], Any]] = {
+def patched(variant: str, calendar: Calendar) -> AbstractContextManager[None]:
+    """What a variant changes while a network is trained and forecasts."""
+    changes: dict[str, Callable[[], AbstractContextManager[None]]] = {
         "calendar in words": lambda: _words(calendar),
-        "normalisation layers trained": lambda: _network(_train_norms),
         "Huber loss": lambda: _loss(lambda output, target: nn.functional.huber_loss(output, target, delta=0.5)),
         "loss in units of the window": _scaled_loss,
-        "head of rank 8": lambda: _network(_low_rank),
     }
-    if variant not in changes:
-        yield
-        return
-    with changes[variant]():
-        yield
+    return changes.get(variant, nullcontext)()
 
 
-@contextmanager
-def _network(change: Callable[[Network], None]) -> Iterator[None]:
-    PATCHES["network"].append(change)
-    try:
-        yield
-    finally:
-        PATCHES["network"].remove(change)
+def change_network(variant: str, network: Network) -> None:
+    """What a variant changes of a new network."""
+    changes = {"normalisation layers trained": _train_norms, "head of rank 8": _low_rank}
+    if variant in changes:
+        changes[variant](network)
 
 
 def _train_norms(network: Network) -> None:
