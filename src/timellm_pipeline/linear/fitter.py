@@ -139,7 +139,8 @@ def _sums(task: Task, folds: Folds, per_series: bool, workers: Workers) -> _Sums
             weighted.add(series if per_series else 0, x, y, inverse_deviation(x))
         return Moments.of(windows, groups), weighted
 
-    pieces = folds.pieces()
+    # Workers take them in groups, which wait for their largest: pieces of a group should be equally large.
+    pieces = sorted(folds.pieces(), key=lambda piece: piece[0] - piece[1])
     for (first, _), (unweighted, weighted) in zip(pieces, workers.map(moments_of, pieces)):
         for fit in fits:
             if fit == 0 or not folds.excludes(fit - 1, first):
