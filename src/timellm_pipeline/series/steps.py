@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-TRAIN_WINDOWS = 4_500  # about 140 steps of 32 windows an epoch
+TRAIN_WINDOWS = 2_500  # about 80 steps of 32 windows an epoch
 VALIDATION_WINDOWS = 1_000
 TEST_WINDOWS = 2_000
 LONGEST_BLOCK = 1.25  # rows of a block of origins, in horizons
