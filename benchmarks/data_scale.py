@@ -31,7 +31,17 @@ from timellm_pipeline.training.order import batch_order
 ROWS = 17_544
 CHANNELS = (7, 321, 862)
 BATCH, BATCHES = 32, 2_000
-COLUMNS = ("series", "first", "count", "step")
+TABLES = {  # name of the measurement: head and format of a row
+    "index": (
+        " channels      windows  index s  to the first batch s   windows/s  index file KiB  peak MiB",
+        "{channels:>9} {windows:>12,} {index_s:>8.2f} {ready_s:>21.2f} {windows_per_s:>11,.0f} {file_kib:>15.1f} "
+        "{peak_mib:>9.0f}",
+    ),
+    "linear": (
+        " channels  training windows  linear part s  peak MiB  before MiB",
+        "{channels:>9} {windows:>17,} {seconds:>14.1f} {peak_mib:>9.0f} {before_mib:>11.0f}",
+    ),
+}
 
 
 def measure(num_channels: int) -> dict[str, float]:
@@ -50,7 +60,7 @@ def measure(num_channels: int) -> dict[str, float]:
         write_index(index, path)
         size = path.stat().st_size
         index = read_index(path)
-    digest_of_arrays(*(getattr(of, name) for of in index.splits.values() for name in COLUMNS))
+    digest_of_arrays(*(column for of in index.splits.values() for column in of.columns))
     scaled.digest()
     train = Windows(scaled, index.splits["train"], window.seq_len, window.pred_len)
     order = batch_order(len(train), BATCH, seed=1, first_step=0, last_step=BATCHES)
@@ -73,20 +83,16 @@ def measure(num_channels: int) -> dict[str, float]:
 def measure_linear(num_channels: int) -> dict[str, float]:
     """The linear part of noisy daily and weekly cycles, in this process; default parameters."""
     rng, hour = np.random.default_rng(0), np.arange(ROWS)
-    table = pd.DataFrame(
-        {
-            f"c{number}": (
-                np.sin((hour + rng.uniform(0, 24)) * np.pi / 12)
-                + 0.5 * np.sin((hour + rng.uniform(0, 168)) * np.pi / 84)
-                + 0.5 * rng.standard_normal(ROWS)
-            ).astype(np.float32)
-            for number in range(num_channels)
-        }
-    )
-    panel = Panel.from_columns(
-        {name: table[name].to_numpy() for name in table}, start=pd.Timestamp("2020-01-01"), frequency="h", data_id="x"
-    )
-    del table
+    columns = {
+        f"c{number}": (
+            np.sin((hour + rng.uniform(0, 24)) * np.pi / 12)
+            + 0.5 * np.sin((hour + rng.uniform(0, 168)) * np.pi / 84)
+            + 0.5 * rng.standard_normal(ROWS)
+        ).astype(np.float32)
+        for number in range(num_channels)
+    }
+    panel = Panel.from_columns(columns, start=pd.Timestamp("2020-01-01"), frequency="h", data_id="x")
+    del columns
     window, split = WindowParams(seq_len=512, pred_len=96, target="c0"), SplitParams()
     borders = split_borders(ROWS, split, window)
     index = build_window_index(panel, borders, split, window, EvaluationParams(validation_step=1), "x")
@@ -113,28 +119,14 @@ def in_process(function: str, channels: int) -> dict[str, float]:
 def main() -> None:
     """Print the tables."""
     if len(sys.argv) > 1:
-        print(json.dumps({"index": measure, "linear": measure_linear}[sys.argv[1]](int(sys.argv[2]))))
+        function = {"index": measure, "linear": measure_linear}[sys.argv[1]]
+        print(json.dumps(function(int(sys.argv[2]))))
         return
-    print(f"{environment()}\n{ROWS:,} rows, 512 -> 96, every window\n")
-    print(
-        f"{'channels':>9} {'windows':>12} {'index s':>8} {'to the first batch s':>21} {'windows/s':>11} "
-        f"{'index file KiB':>15} {'peak MiB':>9}"
-    )
-    for channels in CHANNELS:
-        found = in_process("index", channels)
-        print(
-            f"{channels:>9} {found['windows']:>12,} {found['index_s']:>8.2f} {found['ready_s']:>21.2f} "
-            f"{found['windows_per_s']:>11,.0f} {found['file_kib']:>15.1f} {found['peak_mib']:>9.0f}",
-            flush=True,
-        )
-    print(f"\n{'channels':>9} {'training windows':>17} {'linear part s':>14} {'peak MiB':>9} {'before MiB':>11}")
-    for channels in CHANNELS:
-        found = in_process("linear", channels)
-        print(
-            f"{channels:>9} {found['windows']:>17,.0f} {found['seconds']:>14.1f} {found['peak_mib']:>9.0f} "
-            f"{found['before_mib']:>11.0f}",
-            flush=True,
-        )
+    print(f"{environment()}\n{ROWS:,} rows, 512 -> 96, every window")
+    for name, (head, row) in TABLES.items():
+        print(f"\n{head}")
+        for channels in CHANNELS:
+            print(row.format(channels=channels, **in_process(name, channels)), flush=True)
 
 
 if __name__ == "__main__":

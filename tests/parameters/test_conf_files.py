@@ -83,7 +83,7 @@ def test_etth1_llama3_plans_the_numbers_of_the_design() -> None:
 
 
 def test_colab_is_etth1_llama3_on_a_drive() -> None:
-    """Kedro stacks one environment over base, so what is said twice must stay equal."""
+    """Kedro stacks one environment over base, so a value that stands in both must stay equal."""
     ours, theirs = read_yaml("colab"), read_yaml("etth1_llama3")
     assert ours["training"].pop("log_steps") < theirs["training"].pop("log_steps")
     assert ours == theirs

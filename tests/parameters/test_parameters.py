@@ -21,7 +21,7 @@ def refusal(raw: dict[Any, Any]) -> str:
 
 def test_every_problem_is_named_at_once() -> None:
     """Without it a person corrects one value, starts again, and meets the next mistake, run after run."""
-    said = refusal(
+    message = refusal(
         {
             "window": {"seqlen": 512, "patch_len": 0},
             "training": {"batch_size": "many", "precision": "fp8"},
@@ -29,11 +29,11 @@ def test_every_problem_is_named_at_once() -> None:
             "split": {"train_ratio": 0.9},
         }
     )
-    assert said.startswith("6 parameters are wrong: ")
+    assert message.startswith("6 parameters are wrong: ")
     for place in ("window.seqlen", "window.patch_len", "training.batch_size", "training.precision", "modle", "split"):
-        assert f"`{place}`" in said
+        assert f"`{place}`" in message
     for found in ("is 0:", "is 'many':", "is 'fp8':"):
-        assert found in said
+        assert found in message
 
 
 def test_one_problem_is_one_message_with_place_and_remedy() -> None:
@@ -80,8 +80,8 @@ def test_unknown_name_that_resembles_none_is_answered_with_all_of_them() -> None
 )
 def test_contradiction_between_two_values_names_both(raw: dict[str, Any], named: list[str]) -> None:
     """Without it two values that are fine alone would fail hours later, or leave a range without rows."""
-    said = refusal(raw)
-    assert all(name in said for name in named)
+    message = refusal(raw)
+    assert all(name in message for name in named)
 
 
 def test_patch_as_long_as_the_window_is_allowed() -> None:
@@ -123,9 +123,9 @@ def test_yes_is_no_number(name: str) -> None:
 
 def test_a_contradiction_is_named_together_with_a_value_out_of_range() -> None:
     """Mended one after the other, each would cost a run."""
-    said = refusal({"window": {"stride": 0}, "training": {"accumulate": 5, "max_steps": 2}})
-    assert "`window.stride` is 0" in said and "training.accumulate 5 is more than training.max_steps 2" in said
-    assert said.startswith("2 parameters are wrong")
+    message = refusal({"window": {"stride": 0}, "training": {"accumulate": 5, "max_steps": 2}})
+    assert "`window.stride` is 0" in message and "training.accumulate 5 is more than training.max_steps 2" in message
+    assert message.startswith("2 parameters are wrong")
 
 
 def test_parameters_and_groups_are_frozen() -> None:

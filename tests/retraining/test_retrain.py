@@ -112,7 +112,7 @@ def test_a_worse_candidate_is_refused_by_its_numbers(workplace: Workplace) -> No
     assert worse["decision"] == "refused" and "significantly better" in worse["reason"]
     assert workplace.registry.champion().version == v(1)
     assert worse["candidate"]["test"]["timellm"]["mse"] > worse["champion"]["test_mse"]
-    assert (workplace.root / "models/timellm_model" / v(2)).is_dir(), "what was refused can be looked at"
+    assert (workplace.root / "models/timellm_model" / v(2)).is_dir(), "a refused model is kept for inspection"
 
 
 @pytest.mark.parametrize(

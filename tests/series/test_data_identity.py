@@ -100,7 +100,7 @@ def test_data_id_does_not_change_with_training_parameters(raw_series: pd.DataFra
 
 
 def test_every_data_set_carries_the_same_data_id(raw_series: pd.DataFrame) -> None:
-    """Without it a mix of two runs could not be told from one run."""
+    """Without it a mix of two runs would look like one run."""
     inputs = make_inputs(raw_series, small_parameters())
     carried = [inputs.scaler.data_id, inputs.scaled.data_id, inputs.index.facts.data_id]
     assert set(carried) == {inputs.plan.data_id}

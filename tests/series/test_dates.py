@@ -28,7 +28,7 @@ def test_a_time_without_a_day_is_refused(values: list[str]) -> None:
 
 
 def test_day_first_is_honoured_and_its_absence_reported(caplog: pytest.LogCaptureFixture) -> None:
-    """05/03/2020 was silently the third of May, whatever data.csv said."""
+    """05/03/2020 was silently the third of May, whatever data.csv contained."""
     texts = ["05/03/2020", "06/03/2020"]
     assert parse(texts, dayfirst=True).iloc[0] == pd.Timestamp("2020-03-05") and not caplog.text
     assert parse(texts, date_format="%d/%m/%Y").iloc[0] == pd.Timestamp("2020-03-05") and not caplog.text

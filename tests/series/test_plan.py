@@ -22,7 +22,7 @@ PROMISED_REST = ("batch_size", "num_workers", "shuffled")
 
 
 def plan_of(num_rows: int, split: dict[str, Any] | None = None, **groups: dict[str, Any]) -> RunPlan:
-    """The plan of a series of seven channels; `seq_len` 256, `pred_len` 96 and batches of 2 unless said otherwise."""
+    """The plan of a series of seven channels; `seq_len` 256, `pred_len` 96 and batches of 2 by default."""
     groups["window"] = {"seq_len": 256, "pred_len": 96, "patch_len": 16, "stride": 8, **groups.get("window", {})}
     groups["training"] = {"batch_size": 2, **groups.get("training", {})}
     return plan_rows(num_rows, CHANNELS, parse_parameters({"split": split or {"method": "ett_hour"}, **groups}))

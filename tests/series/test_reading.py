@@ -88,7 +88,7 @@ def test_chinese_and_accented_headers_are_read_and_the_guess_is_logged(
 
 
 def test_options_of_pandas_pass_through(caplog: pytest.LogCaptureFixture) -> None:
-    """What cannot be told from the file has to be said."""
+    """What the file does not determine must be a parameter."""
     content = "# comment\ndate|OT\n" + "".join(f"{stamp}|1.{n}00,5\n" for n, stamp in enumerate(STAMPS))
     table = read(content.encode(), sep="|", thousands=".", decimal=",", skiprows=1)
     assert table["OT"].tolist() == [1000.5 + 100 * n for n in range(6)]

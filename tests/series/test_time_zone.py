@@ -50,7 +50,7 @@ def texts(suffix: str) -> list[str]:
     ],
 )
 def test_stamps_are_wall_time_at_one_offset_and_utc_at_several(values: object, zone: str | None, first: str) -> None:
-    """Days at +02:00 began at 22:00 UTC, and a forecast said so."""
+    """Days at +02:00 began at 22:00 UTC, and a forecast reported them."""
     parsed = parse(values)
     if isinstance(values, pd.DatetimeIndex) and "dateutil" in str(type(values.tz)):
         zone = parsed.zone

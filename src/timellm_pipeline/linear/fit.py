@@ -137,8 +137,8 @@ def linear_facts(data: WindowData, model: ModelParams, evaluation: EvaluationPar
 
 def inputs_id_of(data: WindowData, model: ModelParams, evaluation: EvaluationParams) -> str:
     """Digest of everything that the fit reads."""
-    facts, segments = linear_facts(data, model, evaluation), data.index.splits["validation"]
-    validation = digest_of_arrays(segments.series, segments.first, segments.count, segments.step)
+    facts = linear_facts(data, model, evaluation)
+    validation = digest_of_arrays(*data.index.splits["validation"].columns)
     return digest_of({"facts": facts, "data_id": data.scaled.data_id, "validation": validation})
 
 

@@ -51,20 +51,17 @@ class Moments:
             num_groups: number of series, or 1.
         """
         moments = cls.zeros(num_groups, windows.seq_len, windows.pred_len)
-        read = set(range(num_groups))  # groups whose windows are read one by one
-        if (windows.segments.step == 1).all():
-            sums = [SlidingSums(windows.seq_len, windows.pred_len) for _ in range(num_groups)]
-            for series, rows in neighbouring_rows(windows):
-                sums[series if num_groups > 1 else 0].add(rows)
-            for group, of_group in enumerate(sums):
-                if of_group.is_accurate:
-                    moments.xx[group], moments.xy[group], moments.yy[group] = of_group.moments()
-                    moments.num_windows[group] = of_group.num_windows
-                    read.remove(group)
-        if num_groups > 1:
-            windows = windows.of_series(sorted(read))
-        for series, x, y in centred(windows) if read else ():
-            moments.add(series if num_groups > 1 else 0, x, y)
+        for group in range(num_groups):
+            own = windows if num_groups == 1 else windows.of_series([group])
+            sums = SlidingSums(windows.seq_len, windows.pred_len)
+            for rows in neighbouring_rows(own) if (own.segments.step == 1).all() else ():
+                sums.add(rows)
+            if sums.is_accurate:
+                moments.xx[group], moments.xy[group], moments.yy[group] = sums.moments()
+                moments.num_windows[group] = sums.num_windows
+            else:
+                for _, x, y in centred(own):
+                    moments.add(group, x, y)
         return moments
 
     def add(self, series: int, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
@@ -97,13 +94,13 @@ class Moments:
         return max(float(products.sum()), 0.0) / points
 
 
-def neighbouring_rows(windows: Windows) -> Iterator[tuple[int, Tensor]]:
-    """Iterator over (series, rows) of each segment of windows that are one row apart."""
+def neighbouring_rows(windows: Windows) -> Iterator[Tensor]:
+    """Iterator over the rows of each segment of windows that are one row apart."""
     segments, length = windows.segments, windows.seq_len + windows.pred_len
     for series, first, count in zip(segments.series, segments.first, segments.count):
         start = int(windows.panel.offsets[series] + first)
         # A copy: rows of a file that is mapped into memory are read-only.
-        yield int(series), torch.tensor(windows.panel.values[start : start + int(count) + length - 1])
+        yield torch.tensor(windows.panel.values[start : start + int(count) + length - 1])
 
 
 def centred(windows: Windows) -> Iterator[tuple[int, Tensor, Tensor]]:

@@ -83,7 +83,7 @@ class SlidingSums:
 
     @property
     def is_accurate(self) -> bool:
-        """Whether centering leaves more of the inputs than rounding."""
+        """Whether centering leaves more of the inputs than rounding; false without windows."""
         left = self.inputs - self.seq_len * self.means  # sum of squares minus that of the mean
         return left > SMALLEST_SHARE * self.inputs
 

@@ -50,6 +50,11 @@ class Segments:
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
+    @property
+    def columns(self) -> tuple[Int[np.ndarray, "segments"], ...]:
+        """All attributes, which define the windows."""
+        return self.series, self.first, self.count, self.step
+
     @cached_property
     def _ends(self) -> Int[np.ndarray, "segments"]:
         return np.cumsum(self.count)

@@ -39,14 +39,13 @@ NOT_COMPUTING = {
     "training/watching.py",
 }
 TRAINED_ON = ("train", "validation")
-SEGMENT = ("series", "first", "count", "step")
 
 
 def training_facts(
     data: WindowData, parameters: Parameters, description: str, backbone_identity: Mapping[str, Any], compute: Compute
 ) -> dict[str, Any]:
     """Everything that determines the result, as plain values; its digest is the training id."""
-    segments = [getattr(data.index.splits[split], name) for split in TRAINED_ON for name in SEGMENT]
+    segments = [column for split in TRAINED_ON for column in data.index.splits[split].columns]
     return {
         "format": FORMAT,
         # Test windows are excluded: how a model is tested does not change it.
