@@ -25,7 +25,8 @@ from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.result import read_finished
 
-EASY: dict[str, Any] = {"mase": None, "seasonal_naive": False, "prefer": "fresh", "tolerance": 0.5, "slices": 3.0}
+EASY: dict[str, Any] = {"mase": None, "seasonal_naive": False, "linear": None}
+EASY |= {"prefer": "fresh", "tolerance": 0.5, "slices": 3.0}
 RECENT = {"method": "recent", "test_rows": "3D", "val_rows": "2D"}
 
 
@@ -108,8 +109,8 @@ def test_a_worse_candidate_is_refused_by_its_numbers(workplace: Workplace) -> No
     """Promotion on a schedule must not be promotion of anything."""
     workplace.retrain(cut(500), training={"max_steps": 60}, model={"linear": "none"})
     few = {"max_steps": 1}
-    worse = workplace.retrain(cut(640), training=few, gates={"prefer": "better"}, model={"linear": "none"})
-    assert worse["decision"] == "refused" and "significantly better" in worse["reason"]
+    worse = workplace.retrain(cut(640), training=few, gates={"tolerance": 0.0}, model={"linear": "none"})
+    assert worse["decision"] == "refused" and "champion: not worse" in worse["reason"]
     assert workplace.registry.champion().version == v(1)
     assert worse["candidate"]["test"]["timellm"]["mse"] > worse["champion"]["test_mse"]
     assert (workplace.root / "models/timellm_model" / v(2)).is_dir(), "a refused model is kept for inspection"

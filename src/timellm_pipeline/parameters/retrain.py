@@ -1,9 +1,9 @@
 """Initial weights of a retraining, and the gates of a candidate."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from timellm_pipeline.parameters.group import Group
 
@@ -19,14 +19,15 @@ class GatesParams(Group):
     """`gates`: a candidate becomes the champion if it passes all gates; null (or false) switches a gate off."""
 
     max_filled: float | None = Field(default=0.01, ge=0, le=1)
-    """Data: largest share of rows that were filled in (`data.gaps`)."""
+    """Data: largest share of rows that were filled in (`data.gaps`), of all rows, of validation and test, and of the
+    newest `seq_len + pred_len` rows, in any channel."""
 
     max_age: str | None = None
     """Data: largest age of the newest row, such as `2D` or `36h`."""
 
     range_deviations: float | None = Field(default=12.0, gt=0)
-    """Data: largest distance of a validation or test value from the champion's training mean, in its standard
-    deviations."""
+    """Data: largest distance of the newest values of a channel outside the range of its training values, in deviations
+    of training. The ranges are from the 1 % to the 99 % quantile, so that an outlier does not count."""
 
     mase: float | None = Field(default=1.0, gt=0)
     """Floor: largest MASE."""
@@ -34,8 +35,9 @@ class GatesParams(Group):
     seasonal_naive: bool = True
     """Floor: smaller MSE than seasonal naive."""
 
-    linear: bool = False
-    """Floor: smaller MSE than the closed-form linear model, which is hard to beat: .367 on ETTh1 512 -> 96."""
+    linear: float | None = Field(default=1.02, gt=0)
+    """Floor: largest ratio of the MSE to that of a plain ridge regression, which is hard to beat (.367 on ETTh1,
+    512 -> 96)."""
 
     champion: bool = True
     """Champion: compare candidate and champion on the newest windows, in the same scale."""
@@ -55,6 +57,13 @@ class GatesParams(Group):
 
     load: bool = True
     """The saved model must give the same forecasts when it is loaded in a separate process."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _false_is_off(cls, value: Any, info: ValidationInfo) -> Any:
+        """`false` switches off a gate whose value is a number or a text, as null does."""
+        annotation = str(cls.model_fields[str(info.field_name)].annotation)
+        return None if value is False and "None" in annotation else value
 
     @field_validator("max_age")
     @classmethod

@@ -21,18 +21,21 @@ class SplitParams(Group):
     test_ratio: float = Field(default=0.2, gt=0, lt=1)
     """Share of rows for the test (`ratio` only)."""
 
-    test_rows: int | str = 720
-    """Rows of the test (`recent` only): a number, or a duration such as `30D`."""
+    test_rows: int | str | None = None
+    """Rows of the test (`recent` only): a number, or a duration such as `60D`; null: 24 horizons, which are enough to
+    compare two models."""
 
-    val_rows: int | str = 720
-    """Rows of validation (`recent` only): a number, or a duration such as `30D`."""
+    val_rows: int | str | None = None
+    """Rows of validation (`recent` only): a number, or a duration such as `60D`; null: 24 horizons."""
 
     train_percent: int = Field(default=100, ge=1, le=100)
     """Few-shot: percentage of the training rows after the first window, as published; the scaler uses no other rows."""
 
     @field_validator("test_rows", "val_rows")
     @classmethod
-    def _rows_or_duration(cls, value: int | str) -> int | str:
+    def _rows_or_duration(cls, value: int | str | None) -> int | str | None:
+        if value is None:
+            return None
         if isinstance(value, str):
             try:
                 positive = pd.Timedelta(value) > pd.Timedelta(0)

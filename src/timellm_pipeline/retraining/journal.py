@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from timellm_pipeline.files import append_line
+from timellm_pipeline.retraining.live import LiveErrors
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,10 @@ class Decision(BaseModel):
     Attributes:
         decision: `promoted`, `refused` or `rolled back`.
         version: the candidate's model version, or the one that a rollback restored; None if nothing was trained.
-        work: digest of what is trained, which identifies the same work.
+        work: digest of what is trained, without the initial weights.
+        basis: digest of everything that can change the decision: `work`, gates, scoring and champion.
+        gates: value and limit of every gate.
+        live: errors of the champion of that time on values that arrived after its promotion.
         from_version: the version that a rollback replaced.
         line: number of the line, counted from 1; not written to the file.
     """
@@ -39,10 +43,13 @@ class Decision(BaseModel):
     decision: str
     version: str | None = None
     work: str | None = None
+    basis: str | None = None
     reason: str | None = None
     training_id: str | None = None
     test_mse: float | None = None
     newest_row: str | None = None
+    gates: list[dict[str, Any]] = []
+    live: LiveErrors | None = None
     from_version: str | None = None
     line: int = 0
 
@@ -52,8 +59,8 @@ class Decision(BaseModel):
         return self.decision in (PROMOTED, ROLLED_BACK) and self.version is not None
 
     def facts(self) -> dict[str, Any]:
-        """The fields that are written: all that are not None, without `line`."""
-        return self.model_dump(mode="json", exclude={"line"}, exclude_none=True)
+        """The fields that are written: those that were set and are not None, without `line`."""
+        return self.model_dump(mode="json", exclude={"line"}, exclude_none=True, exclude_unset=True)
 
 
 @dataclass(frozen=True)
@@ -105,9 +112,19 @@ class Journal:
         """The decision that made the current champion, or None."""
         return next((decision for decision in reversed(self.decisions) if decision.changes_champion), None)
 
-    def find_work(self, work: str) -> Decision | None:
-        """The newest decision about this work, or None."""
-        return next((decision for decision in reversed(self.decisions) if decision.work == work), None)
+    def find_basis(self, basis: str) -> Decision | None:
+        """The newest decision with this basis, or None."""
+        return next((decision for decision in reversed(self.decisions) if decision.basis == basis), None)
+
+    def promotion(self, version: str) -> Decision | None:
+        """The decision that promoted a version, or None if its line was damaged."""
+        promoted = (one for one in reversed(self.decisions) if one.decision == PROMOTED and one.version == version)
+        return next(promoted, None)
+
+    def rolled_back(self) -> list[Decision]:
+        """The promotions that a rollback has undone."""
+        undone = {one.from_version for one in self.decisions if one.decision == ROLLED_BACK}
+        return [one for one in self.decisions if one.decision == PROMOTED and one.version in undone]
 
     def training_ids(self) -> set[str]:
         """Training ids of all decisions."""

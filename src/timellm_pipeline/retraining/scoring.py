@@ -22,6 +22,7 @@ from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.retraining.gates import Gate, champion_gates, floor_gates
+from timellm_pipeline.retraining.live import LiveErrors, live_errors
 from timellm_pipeline.series.frequency import season_length
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import TrainingData
@@ -36,17 +37,24 @@ class ScoringContext:
 
     Attributes:
         series: the validated series in original units.
+        promoted_at: time stamp of the newest row when the champion was promoted; None if unknown.
     """
 
     data: TrainingData
     series: Panel
     parameters: Parameters
     source: BackboneSource
+    promoted_at: str | None = None
 
     @property
     def test(self) -> Windows:
         """The newest windows, in the candidate's scale."""
         return self.data.windows("test")
+
+    @property
+    def season(self) -> int:
+        """Season length in rows."""
+        return self.parameters.evaluation.season or season_length(self.data.scaled.frequency)
 
     def load(self, saved: SavedModel) -> TimeLLM:
         """A saved model, loaded on this machine's device."""
@@ -58,14 +66,28 @@ class ScoringContext:
         batch_size = self.parameters.evaluation.batch_size
         return score_in_scale(saved, model, self.series, self.test, self.data.scaler, batch_size)
 
+    def live_errors(self, champion: SavedModel, scored: Scored) -> LiveErrors | None:
+        """Errors of the champion on windows after its promotion."""
+        if self.promoted_at is None:
+            return None
+        return live_errors(champion, scored.forecasts, self.data, self.promoted_at, self.season)
+
 
 @dataclass(frozen=True)
 class Judged:
-    """The result of scoring: the gates, the candidate's errors for the report, and the champion's test MSE."""
+    """The result of scoring.
+
+    Attributes:
+        gates: the gates of candidate and champion.
+        candidate: errors of the candidate and the baselines, for the report.
+        champion_mse: test MSE of the champion; None if it was not scored.
+        live: live errors of the champion as plain values.
+    """
 
     gates: list[Gate]
     candidate: dict[str, Any]
-    champion_mse: float | None
+    champion_mse: float | None = None
+    live: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,18 +109,24 @@ def score_candidate(context: ScoringContext, candidate: SavedModel, champion: Sa
     series = [test.names[number] for number in test.channel(which)]
     expected = Expected(windows, series, model.forecast_array(windows, len(windows), series))
     del model
-    scores, reports = _score_baselines(context, scored.scores)
-    gates = floor_gates(scores, reports, parameters.gates)
-    scored_champion = None
-    if champion is not None and parameters.gates.champion:
+    release_memory()
+    reports = _compare_with_baselines(context, scored.scores)
+    gates = floor_gates(reports, parameters.gates)
+    scored_champion, live = None, None
+    if not parameters.gates.champion:
+        gates.append(Gate("champion", None, "not compared", "off"))
+    elif champion is None:
+        gates.append(Gate("champion", None, "there is no champion yet", ""))
+    else:
         try:
             scored_champion = context.score(champion, context.load(champion))
         except (ModelError, BackboneError) as error:
             gates.append(Gate("champion: can be scored", False, error.what, "the same windows for both"))
-    first_truth = context.series.stamps_in_file[test.origins()[0] + 1]
-    block = test.origins_per_horizon
-    if scored_champion is not None or champion is None or not parameters.gates.champion:
-        gates += champion_gates(scored, scored_champion, champion, first_truth, block, parameters.gates)
+        else:
+            first_truth = context.series.stamps_in_file[test.origins()[0] + 1]
+            block = test.origins_per_horizon
+            gates += champion_gates(scored, scored_champion, champion, first_truth, block, parameters.gates)
+            live = context.live_errors(champion, scored_champion)
     if parameters.gates.load:
         release_memory()
         gates.append(_load_gate(context, candidate, expected))
@@ -113,7 +141,8 @@ def score_candidate(context: ScoringContext, candidate: SavedModel, champion: Sa
         },
         "num_windows": len(test),
     }
-    return Judged(gates, measured, None if scored_champion is None else scored_champion.scores.sums.mse)
+    champion_mse = None if scored_champion is None else scored_champion.scores.sums.mse
+    return Judged(gates, measured, champion_mse, live.model_dump() if live else None)
 
 
 def release_memory() -> None:
@@ -123,14 +152,13 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _score_baselines(context: ScoringContext, candidate: TestScores) -> tuple[dict[str, TestScores], dict[str, Any]]:
-    """Scores of the candidate and the baselines, and their reports."""
-    data, parameters = context.data, context.parameters
-    season = parameters.evaluation.season or season_length(data.scaled.frequency)
-    baselines = baseline_forecasts(data, parameters.window, season)
+def _compare_with_baselines(context: ScoringContext, candidate: TestScores) -> dict[str, Any]:
+    """Errors of the candidate and the baselines by name."""
+    data, season = context.data, context.season
+    baselines = baseline_forecasts(data, context.parameters.window, season)
     scores = {"timellm": candidate}
     scores |= {name: score_test(forecast, context.test, data.scaler) for name, forecast in baselines.items()}
-    return scores, compare(scores, season_errors(data.scaled, data.scaler.rows, season))
+    return compare(scores, season_errors(data.scaled, data.scaler.rows, season))
 
 
 def _select_errors(reports: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from timellm_pipeline.parameters import SplitParams, WindowParams
 ROWS_A_MONTH = {"ett_hour": 30 * 24, "ett_minute": 30 * 24 * 4}
 ETT_MONTHS = (12, 4, 4)
 RANGES = ("train", "validation", "test")
+HORIZONS = 24  # length of validation and test (`recent`) in horizons; evaluation/significance.py needs at least 16
 
 
 class Borders(BaseModel):
@@ -51,11 +52,13 @@ class SplitBorders(BaseModel):
     borders: Borders
 
 
-def rows_of(length: int | str, frequency: str | None) -> int:
-    """Number of rows of a length that is given as a row count or as a duration.
+def rows_of(length: int | str | None, frequency: str | None, pred_len: int) -> int:
+    """Number of rows of a length that is given as a row count, as a duration, or not at all (24 horizons).
 
     Raises SeriesError if a duration is given and the steps of `frequency` have no fixed length.
     """
+    if length is None:
+        return HORIZONS * pred_len + pred_len - 1  # the origins cover the horizons
     if isinstance(length, int):
         return length
     try:
@@ -94,7 +97,8 @@ def split_borders(
         test_rows = int(num_rows * split.test_ratio)
         validation_end, test_end = num_rows - test_rows, num_rows
     elif split.method == "recent":
-        test_rows, val_rows = (rows_of(length, frequency) for length in (split.test_rows, split.val_rows))
+        lengths = (split.test_rows, split.val_rows)
+        test_rows, val_rows = (rows_of(length, frequency, window.pred_len) for length in lengths)
         train_end, validation_end, test_end = num_rows - test_rows - val_rows, num_rows - test_rows, num_rows
     else:
         month = ROWS_A_MONTH[split.method]

@@ -116,14 +116,18 @@ class Panel:
         begin, end = np.searchsorted(self.filled[:, 0], [number, number + 1])
         return self.filled[begin:end, 1:]
 
-    def filled_share(self) -> float:
-        """Share of filled rows in the series that has the largest share."""
-        if not len(self.filled):
-            return 0.0
-        rows = np.bincount(
-            self.filled[:, 0], weights=self.filled[:, 2] - self.filled[:, 1] + 1, minlength=self.num_series
-        )
-        return float((rows / self.lengths).max())
+    def filled_share(self, rows: tuple[int, int] | None = None) -> float:
+        """Share of filled rows in the series that has the largest share.
+
+        Args:
+            rows: half-open range of grid positions; None: all rows.
+        """
+        begin, end = rows or (0, self.num_rows)
+        low, high = (np.clip(position - self.first, 0, self.lengths) for position in (begin, end))
+        number, first, last = self.filled.T
+        inside = np.minimum(last + 1, high[number]) - np.maximum(first, low[number])
+        filled = np.bincount(number, weights=np.maximum(inside, 0), minlength=self.num_series)
+        return float((filled / np.maximum(high - low, 1)).max())
 
     def select(self, ids: Sequence[str]) -> "Panel":
         """A panel of the given series, in the given order. Raises KeyError for an unknown id."""

@@ -1,0 +1,115 @@
+"""The gates of the newest data, which are decided before anything is trained."""
+
+import pandas as pd
+
+from timellm_pipeline.evaluation.significance import needed_origins
+from timellm_pipeline.model.saved import SavedModel
+from timellm_pipeline.parameters import GatesParams
+from timellm_pipeline.retraining.gates import Gate
+from timellm_pipeline.series.borders import Borders
+from timellm_pipeline.series.clock import age_of, future_by
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.prepare import WindowData
+from timellm_pipeline.series.value_drift import value_drift
+
+Rows = tuple[int, int]
+
+
+def data_gates(
+    series: Panel,
+    data: WindowData,
+    borders: Borders,
+    champion: SavedModel | None,
+    gates: GatesParams,
+    now: pd.Timestamp,
+) -> list[Gate]:
+    """The gates of the newest data.
+
+    Args:
+        series: the validated series in original units.
+        data: the scaled series and its windows.
+        now: the current time, with a time zone.
+    """
+    spans = newest_spans(data, borders)
+    found = [] if champion is None else [_schema_gate(series, champion)]
+    found += [
+        _filled_gate(series, spans, gates.max_filled),
+        *_age_gates(series, gates.max_age, now),
+        _drift_gate(data, borders, spans, gates.range_deviations),
+    ]
+    if gates.champion and gates.prefer == "better":
+        found.append(_origins_gate(data, champion is not None))
+    return found
+
+
+def newest_spans(data: WindowData, borders: Borders) -> dict[str, Rows]:
+    """The rows in which a recent fault must not be diluted by years of good rows: half-open ranges of the grid."""
+    facts = data.index.facts
+    newest = facts.seq_len + facts.pred_len
+    return {
+        "validation and test": (borders.validation[0] + facts.seq_len, borders.test[1]),
+        f"the newest {newest:,} rows": (max(data.scaled.num_rows - newest, 0), data.scaled.num_rows),
+    }
+
+
+def _schema_gate(series: Panel, champion: SavedModel) -> Gate:
+    channels, frequency = champion.config.channels, series.frequency
+    missing = [name for name in channels if name not in series.ids]
+    passed = not missing and frequency == champion.config.frequency
+    measured = f"missing {missing}, steps of {frequency}"
+    return Gate("data: schema", passed, measured, f"{channels}, steps of {champion.config.frequency}")
+
+
+def _filled_gate(series: Panel, spans: dict[str, Rows], limit: float | None) -> Gate:
+    """The largest share of rows that were filled in, of any channel, in all rows and in each of the newest spans."""
+    shares = {"all rows": series.filled_share()} | {name: series.filled_share(rows) for name, rows in spans.items()}
+    worst = max(shares.values())
+    measured = ", ".join(f"{share:.2%} of {name}" for name, share in shares.items())
+    name = "data: filled-in rows"
+    if limit is None:
+        return Gate(name, None, measured, "off")
+    return Gate(name, worst <= limit, measured, f"at most {limit:g}")
+
+
+def _age_gates(series: Panel, max_age: str | None, now: pd.Timestamp) -> list[Gate]:
+    found = []
+    age, ahead = age_of(series, now), future_by(series, now)
+    if ahead is not None:
+        newest = f"{series.stamps[-1]}, {ahead} ahead of now"
+        found.append(Gate("data: no rows in the future", False, newest, "not after now"))
+    name = "data: age of the newest row"
+    if max_age is None:
+        found.append(Gate(name, None, f"{age}", "off"))
+    else:
+        found.append(Gate(name, bool(age <= pd.Timedelta(max_age)), f"{age}", f"at most {max_age}"))
+    return found
+
+
+def _drift_gate(data: WindowData, borders: Borders, spans: dict[str, Rows], limit: float | None) -> Gate:
+    """The largest distance of the newest values of any channel outside the range of its training values."""
+    drifts = {name: value_drift(data.scaled, borders.train, rows) for name, rows in spans.items()}
+    where = max(drifts, key=lambda name: drifts[name].max())
+    worst = int(drifts[where].argmax())
+    measured = f"{drifts[where][worst]:.1f} deviations in `{data.scaled.ids[worst]}`, {where}"
+    name = "data: range"
+    if limit is None:
+        return Gate(name, None, measured, "off")
+    return Gate(name, bool(drifts[where][worst] <= limit), measured, f"at most {limit:g} outside the training range")
+
+
+def _origins_gate(data: WindowData, has_champion: bool) -> Gate:
+    """Whether the test is long enough to compare two models. The first champion is not compared."""
+    test, facts = data.windows("test"), data.index.facts
+    block = test.origins_per_horizon
+    origins, needed = len(test.origins()), needed_origins(block)
+    rows = facts.pred_len + facts.test_step * (needed - 1)
+    measured = f"{origins:,} origins ({facts.test_step:,} rows apart)"
+    limit = f"at least {needed:,}: a test of {rows:,} rows"
+    if facts.split.method == "recent":
+        limit += f", split.test_rows={rows}"
+    limit += ", or gates.prefer=fresh"
+    if origins >= needed:
+        return Gate("test: origins", True, measured, f"at least {needed:,}")
+    if not has_champion:
+        return Gate("test: origins", None, f"{measured}; a comparison with a champion will need", limit)
+    return Gate("test: origins", False, measured, limit)
