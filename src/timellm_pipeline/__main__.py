@@ -1,7 +1,7 @@
-"""Entry point of `python -m timellm_pipeline` and `timellm`: runs a pipeline like `kedro run`, or runs `watch`.
+"""Entry point of `python -m timellm_pipeline` and `timellm`: runs a pipeline like `kedro run`, `watch` or `history`.
 
-It also works outside the project's folder. `watch` does not need Kedro. Every other command needs the extra `[kedro]`
-and raises an error when it is missing.
+It also works outside the project's folder. `watch` and `history` do not need Kedro. Every other command needs the extra
+`[kedro]` and raises an error when it is missing.
 """
 
 import importlib.util
@@ -13,11 +13,18 @@ from timellm_pipeline.errors import EnvironmentalError
 
 
 def main(*args: Any, **kwargs: Any) -> Any:
-    """Run a pipeline, or watch a training run. Raises EnvironmentalError when Kedro is not installed."""
+    """Run a pipeline, watch a training run, or write the history of a schedule.
+
+    Raises EnvironmentalError when Kedro is not installed.
+    """
     if not args and sys.argv[1:2] == ["watch"]:
         from timellm_pipeline.watch import watch
 
         watch(sys.argv[2:], prog_name="timellm watch")
+    if not args and sys.argv[1:2] == ["history"]:
+        from timellm_pipeline.history import history
+
+        history(sys.argv[2:], prog_name="timellm history")
     if importlib.util.find_spec("kedro") is None:
         from timellm_pipeline.console import three_lines
 

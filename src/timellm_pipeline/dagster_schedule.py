@@ -1,4 +1,4 @@
-"""Scheduled retraining with Dagster (the extra `[orchestration]`): one op runs one Kedro session.
+"""Scheduled retraining with Dagster (the extra `[orchestration]`): one op retrains, then forecasts with the champion.
 
     make dagster            # http://127.0.0.1:3000, loopback only, telemetry off, one run at a time
 
@@ -15,8 +15,9 @@ from typing import Any
 
 import dagster as dg
 
-from timellm_pipeline.errors import escape
+from timellm_pipeline.errors import UserError, escape
 
+OF_THE_NEXT_TRAINING = ("split", "window", "prompt", "model", "backbone", "training")
 PROJECT = Path(os.environ.get("TIMELLM_PROJECT", Path.cwd()))
 
 
@@ -27,29 +28,44 @@ class RetrainConfig(dg.Config):
     params: dict[str, Any] = json.loads(os.environ.get("TIMELLM_PARAMS", "{}"))
 
 
-# A retry runs the same command again: it resumes from the newest checkpoint.
+# A retry runs the same commands again: training resumes from the newest checkpoint, and finished work is not repeated.
 @dg.op(retry_policy=dg.RetryPolicy(max_retries=2, delay=30))
 def retrain(context: dg.OpExecutionContext, config: RetrainConfig) -> dg.Output[str]:
-    """Run `kedro run --pipeline retrain`. A refused candidate is a decision, not a failure."""
+    """Retrain, then forecast with the champion. A refused candidate is a decision, not a failure."""
+    catalog, refusal = run_pipeline("retrain", config.env, config.params)
+    if refusal is not None:
+        context.log.warning("%s", refusal)
+    report = catalog["retrain_report"].load()
+    # The champion may have other settings than the next candidate.
+    params = {name: value for name, value in config.params.items() if name.split(".")[0] not in OF_THE_NEXT_TRAINING}
+    forecast = run_pipeline("forecast", config.env, params)[0]["forecast"].load()
+    metadata = {"forecast rows": len(forecast), "forecast until": str(forecast["timestamp"].max())}
+    return dg.Output(report["decision"], metadata=report_metadata(report) | metadata)
+
+
+def run_pipeline(pipeline: str, env: str, params: dict[str, Any]) -> tuple[Any, UserError | None]:
+    """Run a pipeline in a session of its own. Returns the catalog, and the refusal of a candidate if there was one.
+
+    Raises dagster's Failure, with its three lines, for an error that a user can fix.
+    """
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 
     from timellm_pipeline.diagnosis import diagnose
 
     bootstrap_project(PROJECT)
-    with KedroSession.create(PROJECT, env=config.env, runtime_params=config.params) as session:
+    with KedroSession.create(PROJECT, env=env, runtime_params=params) as session:
         catalog = session.load_context().catalog
         try:
-            session.run(pipeline_names=["retrain"])
+            session.run(pipeline_names=[pipeline])
         except Exception as error:
             user_error = diagnose(error)
             if user_error is None:
                 raise
             if user_error.status != 3:
                 raise dg.Failure("\n".join(user_error.lines())) from error
-            context.log.warning("%s", user_error)
-    report = catalog["retrain_report"].load()
-    return dg.Output(report["decision"], metadata=report_metadata(report))
+            return catalog, user_error
+    return catalog, None
 
 
 def report_metadata(report: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +93,7 @@ def _cell(text: object) -> str:
 
 @dg.job(tags={"device": "gpu"})
 def retraining() -> None:
-    """Train a candidate on the newest data, and promote or refuse it."""
+    """Train a candidate on the newest data, promote or refuse it, and forecast with the champion."""
     retrain()
 
 

@@ -2,12 +2,10 @@
 
 import logging
 import os
-from collections.abc import Collection, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from kedro.config import OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractVersionedDataset, Version
@@ -15,17 +13,25 @@ from kedro.pipeline import Pipeline
 
 from timellm_pipeline.datasets.atomic import AtomicDataset
 from timellm_pipeline.datasets.raw_series import RawSeriesDataset
-from timellm_pipeline.errors import ParameterError, RefusedError, SeriesError, UserError
+from timellm_pipeline.errors import RefusedError, SeriesError, UserError
 from timellm_pipeline.logs import escape_in_all_handlers
+from timellm_pipeline.overrides import (
+    Overrides,
+    contradictions,
+    find_overrides,
+    read_base,
+    refuse_contradictions,
+    refuse_placeholders,
+)
 from timellm_pipeline.parameters import DataParams, parse_parameters
 from timellm_pipeline.pipelines.train.pipeline import GROUPS
-from timellm_pipeline.retraining.registry import Registry
+from timellm_pipeline.retraining.registry import Champion, Registry
 from timellm_pipeline.versions import newer_than
 
 log = logging.getLogger(__name__)
 
-LAUNCHERS = ("WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_MIXED_PRECISION")
 FROM_THE_MODEL = ("split", "window", "prompt", "model", "backbone")
+LAUNCHERS = ("WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_MIXED_PRECISION")
 # The location of a backbone may change: its identity is checked on loading.
 NOT_OF_THE_MODEL = {"backbone.name", "backbone.revisions"}
 OF_THE_MODEL = ("the model", "remove the setting (a trained model has its own), or train a model with it")
@@ -59,7 +65,8 @@ class CheckParametersHook:
     """Validates all parameters before the catalog is created, so that one error names every invalid value."""
 
     def __init__(self) -> None:
-        self._overrides: dict[str, dict[str, Any]] = {}
+        self._overrides: Overrides = {}
+        self._given: Overrides = {}  # with --params
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -70,16 +77,22 @@ class CheckParametersHook:
         base, runtime = read_base(loader, "parameters"), loader.runtime_params or {}
         found = find_overrides(loader["parameters"], base, runtime, GROUPS)
         self._overrides = {group: {key: parsed[group][key] for key in keys} for group, keys in found.items()}
+        self._given = {group: {key: parsed[group][key] for key in runtime.get(group) or {}} for group in GROUPS}
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
         """Raise ParameterError when an environment or `--params` contradicts the trained model or stored settings.
 
-        A run of some nodes, such as `--from-nodes train.train`, reads the settings that an earlier run stored.
+        A run of some nodes, such as `--from-nodes train.train`, reads the settings that an earlier run stored. The
+        settings of an environment are those of the next training: a champion that was trained with others forecasts.
         """
         if reads_for_model(pipeline):
             config = catalog["timellm_model"].load().config.model_dump(mode="json")
             overrides = {group: self._overrides[group] for group in FROM_THE_MODEL}
+            if find_champion(run_params, pipeline, catalog) is not None:
+                for difference in contradictions(overrides, config, OF_THE_MODEL[0], NOT_OF_THE_MODEL):
+                    log.warning("%s: the champion keeps its own value", difference)
+                overrides = {group: self._given[group] for group in FROM_THE_MODEL}
             refuse_contradictions(overrides, config, OF_THE_MODEL, NOT_OF_THE_MODEL)
         if "settings" in pipeline.inputs():
             log.info("the settings of an earlier run are used, because this run does not gather its own")
@@ -156,13 +169,17 @@ class UseChampionHook:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
-        """Pin the champion's version. Raises ModelError when its folder is missing or damaged."""
-        if "forecast" not in pipeline.all_outputs() or "timellm_model" in (run_params.get("load_versions") or {}):
+        """Pin the champion's version.
+
+        Raises ModelError when its folder is missing or damaged, or when there is no champion and the newest model was
+        refused.
+        """
+        if not selects_model(run_params, pipeline):
             return
-        dataset = catalog["timellm_model"]
-        registry = Registry(Path(dataset._filepath).parent)
+        dataset, registry = catalog["timellm_model"], registry_of(catalog)
         champion = registry.champion()
         if champion is None:
+            registry.refuse_refused(dataset.versions.newest())
             log.info("there is no champion: forecasting with the newest model")
             return
         registry.model(champion.version)
@@ -213,17 +230,19 @@ class SingleProcessHook:
             )
 
 
-def refuse_placeholders(params: dict[str, Any], path: str = "") -> None:
-    """Raise ParameterError for the value `???`, which OmegaConf silently drops."""
-    for name, value in params.items():
-        if isinstance(value, dict):
-            refuse_placeholders(value, f"{path}{name}.")
-        elif value == "???":
-            raise ParameterError(
-                f"`{path}{name}` is '???', which stands for a missing value",
-                where="--params or --config",
-                do="set the value",
-            )
+def selects_model(run_params: dict[str, Any], pipeline: Pipeline) -> bool:
+    """Whether a run forecasts and leaves it to the registry with which model."""
+    return "forecast" in pipeline.all_outputs() and "timellm_model" not in (run_params.get("load_versions") or {})
+
+
+def registry_of(catalog: Any) -> Registry:
+    """The registry of the model versions in a catalog."""
+    return Registry(Path(catalog["timellm_model"]._filepath).parent)
+
+
+def find_champion(run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> Champion | None:
+    """The champion that a run forecasts with, or None."""
+    return registry_of(catalog).champion() if selects_model(run_params, pipeline) else None
 
 
 def reads_for_model(pipeline: Pipeline) -> bool:
@@ -231,52 +250,3 @@ def reads_for_model(pipeline: Pipeline) -> bool:
     return any(
         {"raw_series", "timellm_model"} <= set(node.inputs) and "series" in node.outputs for node in pipeline.nodes
     )
-
-
-def read_base(loader: OmegaConfigLoader, kind: str) -> dict[str, Any]:
-    """The `parameters` or `globals` of the base environment, from a folder or an archive (`--conf-source x.tar.gz`).
-
-    The run's own loader reads them: a second loader would also resolve `${globals:…}` of the first one, with the values
-    of base.
-    """
-    folder = loader._get_conf_env_path(loader.base_env)
-    found: dict[str, Any] = loader.load_and_merge_dir_config(folder, loader.config_patterns[kind], kind, set())
-    return found
-
-
-def find_overrides(
-    merged: dict[str, Any], base: dict[str, Any], runtime: dict[str, Any], groups: Sequence[str] = FROM_THE_MODEL
-) -> dict[str, dict[str, Any]]:
-    """Values of parameter groups (by default those of a trained model) that differ from base or are in `--params`."""
-    return {
-        group: {
-            key: value
-            for key, value in (merged.get(group) or {}).items()
-            if key in (runtime.get(group) or {}) or value != (base.get(group) or {}).get(key)
-        }
-        for group in groups
-    }
-
-
-def refuse_contradictions(
-    overrides: dict[str, dict[str, Any]], stored: dict[str, Any], owner: tuple[str, str], free: Collection[str] = ()
-) -> None:
-    """Raise ParameterError when an override differs from a stored value. The message names both values.
-
-    Args:
-        owner: what contains the stored values, and the advice.
-        free: names that may differ.
-    """
-    name, advice = owner
-    contradictions = [
-        f"{group}.{key} is {value!r} here and {stored[group][key]!r} in {name}"
-        for group, values in overrides.items()
-        for key, value in values.items()
-        if stored[group][key] != value and f"{group}.{key}" not in free
-    ]
-    if contradictions:
-        raise ParameterError(
-            "; ".join(contradictions),
-            where="--env, --config or --params",
-            do=advice,
-        )

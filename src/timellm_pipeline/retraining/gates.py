@@ -13,6 +13,7 @@ from timellm_pipeline.evaluation.significance import compare_origins
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.parameters import GatesParams
 
+MARKS = {True: "passed", False: "REFUSED", None: "-"}
 BUCKETS = 4  # parts of the horizon that are compared
 ROUNDING = 1e-10  # MSE in scaled units that float32 forecasts of a series without noise may have
 
@@ -119,9 +120,8 @@ def worst_slice(candidate: TestScores, champion: TestScores) -> tuple[str, float
 
 def gate_table(gates: list[dict[str, Any]]) -> str:
     """The gates as an aligned table for the log."""
-    marks = {True: "passed", False: "REFUSED", None: "-"}
     return "\n".join(
-        f"  {marks[gate['passed']]:<8} {gate['gate']:<34} {gate['found']}  [{gate['limit']}]" for gate in gates
+        f"  {MARKS[gate['passed']]:<8} {gate['gate']:<34} {gate['found']}  [{gate['limit']}]" for gate in gates
     )
 
 

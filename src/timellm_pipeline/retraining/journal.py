@@ -19,7 +19,7 @@ from timellm_pipeline.retraining.live import LiveErrors
 log = logging.getLogger(__name__)
 
 _reported: set[tuple[str, tuple[int, ...]]] = set()  # damaged lines that were logged
-PROMOTED, ROLLED_BACK = "promoted", "rolled back"
+PROMOTED, REFUSED, ROLLED_BACK = "promoted", "refused", "rolled back"
 LINE_SEPARATORS = {char: f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}  # some programs break lines at them
 
 

@@ -19,7 +19,7 @@ from timellm_pipeline.errors import CheckpointError, ModelError, TrainingError
 from timellm_pipeline.files import exclusive, remove_folder, write_atomic
 from timellm_pipeline.model.folder import CONFIG
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
-from timellm_pipeline.retraining.journal import ROLLED_BACK, Decision, Journal, append
+from timellm_pipeline.retraining.journal import REFUSED, ROLLED_BACK, Decision, Journal, append
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.result import read_finished
 from timellm_pipeline.versions import Versions
@@ -77,6 +77,16 @@ class Registry:
                 do="restore that folder, or return to the previous champion: kedro run --pipeline rollback",
             )
         return SavedModel.read(self.versions.place(version))
+
+    def refuse_refused(self, version: str) -> None:
+        """Raise ModelError for a version that a retraining refused and that is not the champion."""
+        decisions = [one for one in self.journal().decisions if one.version == version]
+        if decisions and decisions[-1].decision == REFUSED:
+            raise ModelError(
+                f"the newest model, version {version}, was refused by a retraining: {decisions[-1].reason}",
+                where=str(self.root / DECISIONS),
+                do=f"retrain until a candidate is promoted, or use it anyway: --load-versions timellm_model:{version}",
+            )
 
     @contextmanager
     def candidate(self, model: TrainedModel, version: str) -> Iterator[SavedModel]:

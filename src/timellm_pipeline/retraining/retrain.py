@@ -10,9 +10,11 @@ from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.retraining.data_gates import data_gates
 from timellm_pipeline.retraining.gates import Gate, gate_table
+from timellm_pipeline.retraining.journal import PROMOTED, REFUSED
 from timellm_pipeline.retraining.registry import Champion, Registry
 from timellm_pipeline.retraining.scoring import ScoringContext, score_candidate
 from timellm_pipeline.series.borders import Borders
+from timellm_pipeline.series.clock import age_of
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import TrainingData
@@ -67,7 +69,9 @@ def retrain(inputs: Retraining, now: pd.Timestamp) -> dict[str, Any]:
         training = prepare_training(inputs.data, parameters, inputs.source, inputs.store, start)
         work = digest_of({**training.facts, "start": parameters.retrain.start})
         report: dict[str, Any] = {
+            "time": str(now),
             "newest_row": str(series.stamps[-1]),
+            "newest_row_age": age_of(series, now).total_seconds(),
             "raw_sha256": series.source.sha256,
             "work": work,
             "basis": digest_of({"work": work, **_deciding(parameters), "champion": current and current.version}),
@@ -130,7 +134,7 @@ def _decide(
     registry: Registry, report: dict[str, Any], gates: list[Gate], version: str | None, training_id: str | None
 ) -> dict[str, Any]:
     failed = _failed(gates)
-    decision = "refused" if failed or version is None or training_id is None else "promoted"
+    decision = REFUSED if failed or version is None or training_id is None else PROMOTED
     reason = "; ".join(f"{gate.gate}: {gate.found} (limit: {gate.limit})" for gate in failed) or "every gate passed"
     report |= {"decision": decision, "reason": reason, "gates": [gate.facts() for gate in gates]}
     log.info("The gates:\n%s", gate_table(report["gates"]))

@@ -1,0 +1,185 @@
+"""History of the champions, read from the decision journal and the newest report: no model or data is loaded."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from timellm_pipeline.durations import format_duration
+from timellm_pipeline.errors import ModelError
+from timellm_pipeline.retraining.journal import Decision
+from timellm_pipeline.retraining.registry import Registry
+from timellm_pipeline.versions import Versions
+
+LATE = 2  # a retraining is late after this many usual intervals
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A decision and the champion before it.
+
+    Attributes:
+        newest_row: newest row of the data at the decision; for a rollback, that of the decision before.
+    """
+
+    decision: Decision
+    champion: str | None
+    newest_row: str
+
+    @property
+    def kind(self) -> str:
+        """The decision; `refused before training` if data gates refused."""
+        before = self.decision.decision == "refused" and self.decision.version is None
+        return "refused before training" if before else self.decision.decision
+
+
+@dataclass(frozen=True)
+class ChampionPeriod:
+    """The time of one champion.
+
+    Attributes:
+        start: the decision that made it the champion.
+        until: time of the decision that replaced it; None for the present champion.
+        test_mse: test MSE at its promotion, in its own scaled units.
+        live: the decisions that scored it on values after its promotion.
+    """
+
+    version: str
+    start: Decision
+    until: str | None
+    test_mse: float | None
+    live: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class History:
+    """Decisions, oldest first, and the report of the newest retraining, which may have found nothing new."""
+
+    entries: tuple[Entry, ...]
+    report: dict[str, Any] | None
+    now: datetime
+
+    @classmethod
+    def read(cls, data_root: Path, now: datetime | None = None) -> "History":
+        """The history of a data folder. Raises ModelError if nothing was decided there."""
+        registry = Registry(data_root / "06_models")
+        entries: list[Entry] = []
+        champion, newest_row = None, ""
+        for decision in registry.journal().decisions:
+            newest_row = decision.newest_row or newest_row
+            entries.append(Entry(decision, champion, newest_row))
+            champion = decision.version if decision.changes_champion else champion
+        if not entries:
+            raise ModelError(
+                "there is no decision of a retraining yet",
+                where=str(data_root),
+                do="retrain first (kedro run --pipeline retrain), or set the folder of its results: --data-root PATH",
+            )
+        return cls(tuple(entries), _newest_report(data_root), now or datetime.now(UTC))
+
+    def champions(self) -> list[ChampionPeriod]:
+        """All champions, oldest first. A version that a rollback restored has a time of its own."""
+        starts = [entry for entry in self.entries if entry.decision.changes_champion]
+        found = []
+        for number, start in enumerate(starts):
+            version = str(start.decision.version)
+            end = starts[number + 1].decision if number + 1 < len(starts) else None
+            last = end.line if end else self.entries[-1].decision.line
+            live = [entry for entry in self.entries if start.decision.line < entry.decision.line <= last]
+            promotion = next((one for one in starts if one.decision.version == version), start)
+            found.append(
+                ChampionPeriod(
+                    version,
+                    start.decision,
+                    end.time if end else None,
+                    promotion.decision.test_mse,
+                    tuple(entry for entry in live if entry.decision.live is not None),
+                )
+            )
+        return found
+
+    def live(self) -> pd.DataFrame:
+        """Live errors, one row for each retraining that scored its champion."""
+        rows = []
+        for entry in self.entries:
+            live = entry.decision.live
+            if live is None:
+                continue
+            rows.append(
+                {
+                    "newest_row": entry.newest_row,
+                    "champion": entry.champion,
+                    "ratio": live.mse / live.seasonal_naive if live.seasonal_naive else None,
+                    "inside_80": live.inside.get("80"),
+                    "inside_95": live.inside.get("95"),
+                }
+            )
+        return pd.DataFrame(rows, columns=["newest_row", "champion", "ratio", "inside_80", "inside_95"])
+
+    def decisions(self) -> pd.DataFrame:
+        """Newest row and kind of every decision."""
+        rows = [{"newest_row": entry.newest_row, "kind": entry.kind} for entry in self.entries]
+        return pd.DataFrame(rows, columns=["newest_row", "kind"])
+
+    def facts(self) -> dict[str, str]:
+        """What to read first: champion, its live errors, the newest retraining, age of the data."""
+        champions, last = self.champions(), self.entries[-1].decision
+        facts = {"champion": "none yet"}
+        if champions:
+            champion = champions[-1]
+            facts["champion"] = f"version {champion.version}, {self._ago(champion.start.time)}"
+            facts["its error after promotion"] = _describe_live(champion.live[-1]) if champion.live else "not known yet"
+        facts["newest decision"] = f"{self.entries[-1].kind}, {self._ago(last.time)}: {last.reason or ''}".rstrip(": ")
+        if self.report is not None:
+            time = self.report.get("time")
+            facts["newest retraining"] = f"{self.report['decision']}, {self._ago(time)}" + self._lateness(time)
+            age = self.report.get("newest_row_age")
+            if isinstance(age, int | float):
+                age += self._seconds_since(time) or 0
+                facts["newest row"] = f"{self.report['newest_row']}, {format_duration(age)} ago"
+        return facts
+
+    def _lateness(self, time: str | None) -> str:
+        """A remark if the newest retraining is older than usual; empty if it is not, or if the interval is unknown."""
+        times = [pd.Timestamp(entry.decision.time) for entry in self.entries if entry.kind != "rolled back"]
+        since = self._seconds_since(time)
+        if len(times) < 3 or since is None:
+            return ""
+        usual = pd.Series(times).diff().median().total_seconds()
+        if since <= LATE * usual:
+            return ""
+        return f" (LATE: the usual interval is {format_duration(usual)}; check the schedule)"
+
+    def _ago(self, time: str | None) -> str:
+        since = self._seconds_since(time)
+        return "at an unknown time" if since is None else f"{format_duration(max(since, 0))} ago"
+
+    def _seconds_since(self, time: str | None) -> float | None:
+        try:
+            return (self.now - datetime.fromisoformat(str(time))).total_seconds()
+        except (ValueError, TypeError):  # no time stamp, or one without a zone
+            return None
+
+
+def _describe_live(entry: Entry) -> str:
+    """The live errors of a decision in a sentence."""
+    live = entry.decision.live
+    if live is None:
+        return "not known yet"
+    inside = ", ".join(f"{share:.1%} inside the {level} % interval" for level, share in live.inside.items())
+    ratio = f"{live.mse / live.seasonal_naive:.3f} times the MSE of seasonal naive" if live.seasonal_naive else ""
+    listed = ", ".join(part for part in (f"MSE {live.mse:.4f}", ratio, inside) if part)
+    return f"{listed} ({live.origins:,} origins, {live.first} to {live.last})"
+
+
+def _newest_report(data_root: Path) -> dict[str, Any] | None:
+    """The newest `retrain_report`, or None if it is missing or damaged."""
+    versions = Versions(data_root / "08_reporting" / "retrain_report.json")
+    try:
+        report = json.loads(versions.place(versions.newest()).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return report if isinstance(report, dict) and "decision" in report else None
