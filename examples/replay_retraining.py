@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from replay_faults import KILLED, Commands, Done
 
+from timellm_pipeline.retraining.journal import Decision
 from timellm_pipeline.retraining.registry import Registry
 
 WEEK, ZONE = 168, "Europe/Berlin"  # rows of a week; the file has local time with its offset
@@ -100,6 +101,7 @@ class Replay:
         """All weeks."""
         for week in range(1, self.options.weeks + 1):
             event, started = self.events.get(week, ""), time.perf_counter()
+            before = len(self.registry.journal().decisions)
             self.write_file(week, event)
             statuses = [done.status for done in self.retrain(event)]
             if event in ("broken sensor", "renamed column"):
@@ -110,7 +112,8 @@ class Replay:
                 note += f", resumed from step {report['resumed_from'][-1]}"
             seconds = time.perf_counter() - started
             self.duration = seconds if not event else self.duration
-            self.rows.append(describe(week, report, statuses, seconds, note))
+            decisions = self.registry.journal().decisions[before:]
+            self.rows.append(describe(week, report, decisions, statuses, seconds, note))
             print(json.dumps(self.rows[-1], ensure_ascii=False), flush=True)
             self.check()
         return pd.DataFrame(self.rows)
@@ -179,9 +182,9 @@ class Replay:
             assert (decision.decision == "refused") == bool(failed), f"line {decision.line} agrees with its gates"
         promoted = [decision.work for decision in journal.decisions if decision.decision == "promoted"]
         assert len(promoted) == len(set(promoted)), "nothing is promoted twice"
-        assert len(kept) <= KEEP_VERSIONS + 2, f"{len(kept)} model versions are kept"
+        assert len(kept) <= 2 * KEEP_VERSIONS, f"{len(kept)} model versions are kept"
         runs = [path for path in self.commands.checkpoints.iterdir() if path.is_dir()]
-        assert len(runs) <= KEEP_VERSIONS + 4, f"{len(runs)} checkpoint folders are kept"
+        assert len(runs) <= len(kept), f"{len(runs)} checkpoint folders for {len(kept)} versions"
 
 
 def read_with_offsets(csv: Path) -> pd.DataFrame:
@@ -205,18 +208,26 @@ def newest(folder: Path, name: str) -> dict[str, Any]:
     return report
 
 
-def describe(week: int, report: dict[str, Any], statuses: list[int], seconds: float, note: str) -> dict[str, Any]:
-    """One line of the table."""
-    candidate, champion = report["candidate"] or {}, report["champion"] or {}
-    failed = [gate["gate"] for gate in report["gates"] if gate["passed"] is False]
+def describe(
+    week: int,
+    report: dict[str, Any],
+    decisions: tuple[Decision, ...],
+    statuses: list[int],
+    seconds: float,
+    note: str,
+) -> dict[str, Any]:
+    """One line of the table. The decision of a process that was killed after it is in the journal only."""
+    decision = next((one for one in decisions if one.decision != "rolled back"), None)
+    live = decision.live if decision else None
+    failed = [gate["gate"] for gate in decision.gates if gate["passed"] is False] if decision else []
     shown = ["killed" if status == KILLED else str(status) for status in statuses]
     return {
         "week": week,
         "newest row": report["newest_row"][:10],
-        "decision": report["decision"],
-        "candidate": candidate.get("test", {}).get("timellm", {}).get("mse"),
-        "champion": champion.get("test_mse"),
-        "live": (champion.get("live") or {}).get("mse"),
+        "decision": decision.decision if decision else report["decision"],
+        "candidate": decision.test_mse if decision else None,
+        "champion": (report["champion"] or {}).get("test_mse"),
+        "live": live.mse if live else None,
         "steps": report["steps_run"],
         "status": " then ".join(shown),
         "s": round(seconds),

@@ -116,27 +116,32 @@ def test_a_closed_terminal_costs_no_step(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.skipif(shutil.which("flock") is None, reason="cron's line of docs/retraining.md uses flock")
-def test_the_line_for_cron_retrains_once_at_a_time_and_tells_a_refusal(tmp_path: Path) -> None:
+def test_the_line_for_cron_retrains_once_at_a_time_and_forecasts_after_a_refusal(tmp_path: Path) -> None:
     """A line that people copy into a crontab is run by nobody else before it matters."""
     page = (ROOT / "docs/retraining.md").read_text(encoding="utf-8")
     line = next(line for line in page.splitlines() if line.strip().startswith("0 3 * * 1"))
     command = line.split("* * 1", 1)[1].strip()
     small = (
         "backbone.name=none,backbone.layers=null,split.method=recent,split.test_rows=20D,split.val_rows=10D,"
-        "window.window_step=50,training.max_steps=10,training.batch_size=8,evaluation.test_step=24,gates.mase=null"
+        "window.window_step=50,training.max_steps=10,training.batch_size=8,evaluation.test_step=24,gates.mase=null,"
+        f"raw_csv={ROOT / 'data/01_raw/synthetic_hourly.csv'},data_root={tmp_path},gates.prefer=fresh"
     )
-    series = ROOT / "data/01_raw/synthetic_hourly.csv"
-    command = command.replace("/srv/project", str(ROOT)).replace(".venv/bin/kedro", f"{sys.executable} -m kedro")
-    command = command.replace("/srv/series.csv", str(series)).replace("/srv/timellm", str(tmp_path))
+    kedro = tmp_path / "kedro"
+    kedro.write_text(f'#!/bin/sh\nexec {sys.executable} -m kedro "$@"\n', encoding="utf-8")
+    kedro.chmod(0o755)
+    command = command.replace("/srv/project", str(ROOT)).replace("/srv/timellm", str(tmp_path))
 
     def cron(gates: str) -> int:
-        words = command.replace(f"data_root={tmp_path}", f"data_root={tmp_path},{small},{gates}")
+        words = command.replace("--env production", f"--params {small},{gates}")
         assert small in words
-        return subprocess.run(["sh", "-c", words], check=False, timeout=300).returncode
+        surroundings = {**os.environ, "KEDRO": str(kedro)}
+        return subprocess.run(["sh", "-c", words], check=False, timeout=300, env=surroundings).returncode
 
-    assert cron("gates.mase=0.01") == 3, "no forecast has such a small error: refused"
+    forecasts = tmp_path / "07_model_output/forecast.csv"
+    assert cron("gates.mase=0.01") == 1, "no forecast has such a small error, and there is no champion"
     assert "the candidate was refused" in (tmp_path / "retrain.log").read_text(encoding="utf-8")
-    assert cron("training.max_steps=11") == 0
+    assert cron("training.max_steps=11") == 0 and len(list(forecasts.iterdir())) == 2  # a folder of locks, a version
+    assert cron("gates.mase=0.01") == 3 and len(list(forecasts.iterdir())) == 3, "the champion forecasts"
     lock = str(tmp_path / "retrain.lock")
     held = subprocess.Popen(["flock", lock, "sleep", "300"], start_new_session=True)
     try:

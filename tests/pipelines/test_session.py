@@ -1,6 +1,7 @@
 """Whole pipelines through Kedro itself, on a tiny backbone: what `kedro run` does."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from kedro.io import DatasetError
 
 from conftest import ROOT, small_parameters
 from synthetic import synthetic_series
-from timellm_pipeline.errors import ParameterError, RefusedError, UserError, find_user_error
+from timellm_pipeline.errors import ModelError, ParameterError, RefusedError, UserError, find_user_error
 from timellm_pipeline.model.saved import SavedModel
 
 SMALL = {
@@ -295,17 +296,46 @@ def test_a_refusal_ends_with_status_3_after_its_report_and_forecast_takes_the_ch
     """Cron reads the status; people read the report; neither may forecast with what was refused."""
     caplog.set_level("INFO")
     recent = {"method": "recent", "test_rows": 80, "val_rows": 80}
-    easy = {"mase": None, "seasonal_naive": False}
+    easy = {"mase": None, "seasonal_naive": False, "linear": None}
     first = run("retrain", tmp_path, csv, "none", split=recent, gates=easy)
     assert load_json(tmp_path, "08_reporting/retrain_report.json", first)["decision"] == "promoted"
+    strict = {"mase": 0.01, "prefer": "fresh"}
     with pytest.raises(RefusedError, match="floor: MASE") as caught:
-        run("retrain", tmp_path, csv, "none", split=recent, gates={"mase": 0.01}, training={"max_steps": 11})
+        run("retrain", tmp_path, csv, "none", split=recent, gates=strict, training={"max_steps": 11})
     assert caught.value.status == 3
     reports = sorted((tmp_path / "08_reporting/retrain_report.json").glob("*/retrain_report.json"))
     assert [json.loads(path.read_text(encoding="utf-8"))["decision"] for path in reports] == ["promoted", "refused"]
     assert len(list((tmp_path / "06_models/timellm_model").glob("2*"))) == 2
     run_plainly("forecast", tmp_path, csv)
     assert f"forecasting with the champion, version {first}" in caplog.text
+
+
+def test_the_champion_forecasts_while_the_environment_has_settings_for_the_next_candidate(
+    csv: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a refusal the champion forecasts; its window is no longer that of conf/production."""
+    recent = {"method": "recent", "test_rows": 80, "val_rows": 80}
+    run("retrain", tmp_path, csv, "none", split=recent, gates={"mase": None, "linear": None})
+    conf = tmp_path / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    (conf / "production").mkdir()
+    (conf / "production/parameters.yml").write_text("window: {seq_len: 60}\n", encoding="utf-8")
+    place = {"data_root": str(tmp_path), "raw_csv": str(csv)}
+    with KedroSession.create(ROOT, env="production", conf_source=str(conf), runtime_params=place) as session:
+        session.run(pipeline_names=["forecast"])
+    assert "window.seq_len is 60 here and 48 in the model: the champion keeps its own value" in caplog.text
+    with pytest.raises(ParameterError, match="window.seq_len is 60 here and 48 in the model"):
+        run_plainly("forecast", tmp_path, csv, window={"seq_len": 60})
+
+
+def test_a_refused_model_does_not_forecast_for_want_of_a_champion(csv: Path, tmp_path: Path) -> None:
+    """`forecast` took the newest model, which had just been refused."""
+    recent = {"method": "recent", "test_rows": 80, "val_rows": 80}
+    with pytest.raises(RefusedError):
+        run("retrain", tmp_path, csv, "none", split=recent, gates={"mase": 0.01})
+    with pytest.raises(ModelError, match="was refused by a retraining: floor: MASE") as caught:
+        run_plainly("forecast", tmp_path, csv)
+    assert "--load-versions timellm_model:" in caught.value.do
 
 
 @pytest.mark.parametrize(

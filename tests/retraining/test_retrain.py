@@ -135,6 +135,76 @@ def test_bad_data_is_refused_before_anything_is_trained(workplace: Workplace, sp
     assert report["steps_run"] == 0 and report["candidate"] is None
 
 
+def test_a_data_refusal_is_decided_again_with_its_reason(workplace: Workplace) -> None:
+    """It was reported as `refused before, as version None`, with status 0, while nobody repaired the sensor."""
+    workplace.retrain(cut(500))
+    broken = cut(640).assign(HULL=lambda raw: raw["HULL"].where(raw.index < 600, 1e4))
+    for _ in range(2):
+        report = workplace.retrain(broken)
+        assert report["decision"] == "refused" and report["reason"].startswith("data: range: ")
+    assert workplace.retrain(cut(640))["decision"] == "promoted", "the repaired file is decided"
+
+
+def test_a_loosened_gate_decides_anew_without_training_again(workplace: Workplace) -> None:
+    """Refused, gate loosened, run again: the answer was `nothing new`."""
+    strict = workplace.retrain(cut(500), gates={"mase": 0.01})
+    assert strict["decision"] == "refused" and strict["steps_run"] == 20
+    again = workplace.retrain(cut(500), gates={"mase": 0.01})
+    assert again["decision"] == "nothing new" and again["reason"].endswith(strict["reason"])
+    loose = workplace.retrain(cut(500), gates={"mase": 5.0})
+    assert loose["decision"] == "promoted" and loose["steps_run"] == 0
+    assert loose["candidate"]["content_id"] == strict["candidate"]["content_id"]
+    assert workplace.registry.champion().version == v(3)
+
+
+def test_another_test_step_decides_anew(workplace: Workplace) -> None:
+    """Everything that can change the decision belongs to its identity."""
+    gates = {"seasonal_naive": True}
+    first = workplace.retrain(cut(500), gates={**gates, "mase": 0.01})
+    other = workplace.retrain(cut(500), gates={**gates, "mase": 0.01}, evaluation={"test_step": 4})
+    assert (first["decision"], other["decision"], other["steps_run"]) == ("refused", "refused", 0)
+    assert first["basis"] != other["basis"] and first["work"] == other["work"]
+
+
+def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(workplace: Workplace) -> None:
+    """The next scheduled run would promote it again: it was better than the champion before it."""
+    for rows in (500, 640):
+        workplace.retrain(cut(rows))
+    workplace.registry.rollback()
+    again = workplace.retrain(cut(640))
+    assert again["decision"] == "nothing new" and f"rolled back earlier, as version {v(2)}" in again["reason"]
+    assert workplace.registry.champion().version == v(1)
+    assert workplace.retrain(cut(640), training={"force": True})["decision"] == "promoted"
+
+
+def test_a_warm_start_on_the_same_data_is_nothing_new(workplace: Workplace) -> None:
+    """Its initial weights are those of the champion, which is its own result now."""
+    alone: dict[str, Any] = {"model": {"linear": "none"}, "retrain": {"start": "champion"}}
+    assert workplace.retrain(cut(500), **alone)["decision"] == "promoted"
+    warm = workplace.retrain(cut(640), **alone)
+    assert warm["decision"] == "promoted"
+    assert workplace.retrain(cut(640), **alone)["decision"] == "nothing new"
+
+
+def test_a_comparison_that_is_switched_off_is_reported_as_off(workplace: Workplace) -> None:
+    """It was reported as `there is no champion yet`."""
+    first = workplace.retrain(cut(500))
+    assert by_name(first)["champion"]["found"] == "there is no champion yet"
+    report = workplace.retrain(cut(640), gates={"champion": False})
+    assert (by_name(report)["champion"]["found"], by_name(report)["champion"]["limit"]) == ("not compared", "off")
+
+
+def test_errors_of_the_champion_after_its_promotion_are_in_the_journal(workplace: Workplace) -> None:
+    """The test that chose a model cannot show how it fares."""
+    workplace.retrain(cut(500))
+    workplace.retrain(cut(640))
+    first, second = workplace.registry.journal().decisions
+    assert first.live is None and second.live is not None
+    assert second.live.first > str(first.newest_row) and second.live.last == second.newest_row
+    assert second.live.mse > 0 and 0 <= second.live.inside["80"] <= second.live.inside["95"] <= 1
+    assert second.gates and {gate["gate"] for gate in second.gates} >= {"data: range", "champion: not worse"}
+
+
 def test_stale_data_is_refused_when_an_age_is_set(workplace: Workplace) -> None:
     """A schedule that keeps running after the data stopped would look healthy."""
     report = workplace.retrain(cut(500), now="2020-02-01", gates={"max_age": "2D"})
@@ -148,6 +218,9 @@ def test_floors_refuse_what_is_not_worth_its_electricity(workplace: Workplace) -
     report = workplace.retrain(cut(500), training={"max_steps": 1}, gates={"mase": 0.2, "seasonal_naive": True})
     assert report["decision"] == "refused"
     assert by_name(report)["floor: MASE"]["passed"] is False and by_name(report)["floor: linear"]["passed"] is None
+    simple = {"model": {"linear": "none"}, "training": {"max_steps": 1}}
+    worse = workplace.retrain(cut(500), gates={"linear": 1.02}, **simple)
+    assert worse["decision"] == "refused" and "floor: linear" in worse["reason"], "also for the first champion"
     assert workplace.registry.champion() is None
 
 

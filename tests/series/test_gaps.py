@@ -1,5 +1,7 @@
 """Gaps are an error, filled in, or left out: never passed over."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -99,3 +101,12 @@ def test_stretches_are_first_and_last_rows() -> None:
     marked = np.array([True, True, False, True, False, False, True])
     assert stretches(marked) == [(0, 1), (3, 3), (6, 6)]
     assert stretches(np.zeros(4, dtype=bool)) == []
+
+
+def test_the_share_of_filled_rows_is_of_the_rows_of_a_range(raw_series: pd.DataFrame) -> None:
+    """A gap of yesterday is nothing in a share of years; a series that starts late has fewer rows in a range."""
+    series = check(raw_series, DataParams())
+    late = replace(series, first=series.first + 5, filled=np.array([[0, 10, 19]]))
+    assert late.filled_share((15, 25)) == 1.0 and late.filled_share((0, 15)) == 0.0
+    assert late.filled_share((20, 30)) == 0.5 and late.filled_share() == 10 / 400
+    assert series.filled_share((0, 10)) == 0.0

@@ -29,8 +29,9 @@ class GatesParams(Group):
     """Data: largest distance of the newest values of a channel outside the range of its training values, in deviations
     of training. The ranges are from the 1 % to the 99 % quantile, so that an outlier does not count."""
 
-    mase: float | None = Field(default=1.0, gt=0)
-    """Floor: largest MASE."""
+    mase: float | None = Field(default=None, gt=0)
+    """Floor: largest MASE. It compares the test with the training rows, so that it also refuses a good candidate in a
+    time that is hard to forecast."""
 
     seasonal_naive: bool = True
     """Floor: smaller MSE than seasonal naive."""

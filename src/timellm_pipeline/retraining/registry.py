@@ -118,9 +118,9 @@ class Registry:
         return changed
 
     def protected(self) -> set[str]:
-        """Versions that are never deleted: the champion, and the one that a rollback restores."""
-        champion = self.champion()
-        return {*self.journal().champions()[-2:], *([champion.version] if champion else [])}
+        """Versions that are never deleted: the newest `keep_versions` champions, at least the two for a rollback."""
+        champion, newest = self.champion(), max(self.keep_versions or 2, 2)
+        return {*self.journal().champions()[-newest:], *([champion.version] if champion else [])}
 
     def prune(self, store: CheckpointStore) -> None:
         """Delete model versions beyond `keep_versions`, and checkpoints of finished trainings without a model version.
