@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,22 +15,22 @@ pytestmark = pytest.mark.long
 
 
 @pytest.mark.skipif("TIMELLM_ETTH1" not in os.environ, reason="set TIMELLM_ETTH1 to a copy of ETTh1.csv")
-def test_six_weeks_bring_every_kind_of_decision(tmp_path: Path) -> None:
-    """Promoted, refused for broken data, nothing new, killed and resumed, rolled back."""
+def test_ten_weeks_bring_every_kind_of_decision_and_keep_the_invariants(tmp_path: Path) -> None:
+    """Promoted, refused for broken data, nothing new, killed and resumed, two at once, a full disk, rolled back."""
     command = [sys.executable, "examples/replay_retraining.py", "--csv", os.environ["TIMELLM_ETTH1"]]
-    command += ["--weeks", "6", "--steps", "120", "--folder", str(tmp_path)]
+    command += ["--prefer", "fresh", "--folder", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    decisions = [
-        json.loads(line)
-        for line in (tmp_path / "data/06_models/decisions.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    assert decisions[0]["decision"] == "promoted", "the first champion"
-    (broken,) = [line for line in done.stdout.splitlines() if "'week': 3" in line]
-    assert "'decision': 'refused'" in broken and "data: " in broken and "'status': '3'" in broken
-    (no_new_data,) = [line for line in done.stdout.splitlines() if "'week': 4" in line]
-    assert "'decision': 'nothing new'" in no_new_data and "'steps': 0" in no_new_data
-    (killed,) = [line for line in done.stdout.splitlines() if "'week': 5" in line]
-    assert "resumed from step" in killed and "killed" in killed
-    assert any(one["decision"] == "rolled back" for one in decisions) == ("rolled back from" in done.stdout)
-    assert (tmp_path / "replay.html").stat().st_size > 100_000
+    weeks: dict[int, dict[str, Any]] = {
+        row["week"]: row for row in map(json.loads, filter(lambda line: line.startswith("{"), done.stdout.splitlines()))
+    }
+    assert len(weeks) == 10 and "all invariants held after each of 10 weeks" in done.stdout
+    assert weeks[1]["decision"] == "promoted", "the first champion"
+    assert (weeks[3]["decision"], weeks[3]["status"]) == ("refused", "3") and "data: range" in weeks[3]["why"]
+    assert (weeks[4]["decision"], weeks[4]["steps"]) == ("nothing new", 0)
+    assert "resumed from step" in weeks[5]["why"] and weeks[5]["status"].startswith("killed then")
+    assert "rollback from" in weeks[6]["why"]
+    assert weeks[7]["status"] == "killed then 0" and weeks[7]["steps"] == 0, "the decision is not made twice"
+    assert weeks[8]["status"].startswith("1 then") and weeks[9]["status"].startswith("1 then")
+    assert weeks[10]["decision"] == "refused" and "data: schema" in weeks[10]["why"]
+    assert (tmp_path / "data/08_reporting/history.html").stat().st_size > 100_000

@@ -26,7 +26,7 @@ from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.result import read_finished
 
 EASY: dict[str, Any] = {"mase": None, "seasonal_naive": False, "linear": None}
-EASY |= {"prefer": "fresh", "tolerance": 0.5, "slices": 3.0}
+EASY |= {"prefer": "fresh", "tolerance": 0.5, "slices": 3.0, "load": False}  # a process for each load takes seconds
 RECENT = {"method": "recent", "test_rows": "3D", "val_rows": "2D"}
 
 
@@ -82,7 +82,7 @@ def by_name(report: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_first_candidate_is_promoted_and_the_same_work_is_not_done_twice(workplace: Workplace) -> None:
     """Scheduled runs on unchanged data must cost seconds."""
-    first = workplace.retrain(cut(500))
+    first = workplace.retrain(cut(500), gates={"load": True})
     assert first["decision"] == "promoted" and first["steps_run"] == 20
     assert by_name(first)["load: in a clean process"]["passed"] is True
     assert workplace.registry.champion().version == v(1)
@@ -378,6 +378,6 @@ def test_no_model_is_in_memory_when_another_process_loads_the_candidate(
     gc.collect()
     before = sum(type(one) is Network for one in gc.get_objects())
     monkeypatch.setattr(scoring, "_load_gate", count)
-    workplace.retrain(cut(500))
-    workplace.retrain(cut(640))
+    workplace.retrain(cut(500), gates={"load": True})
+    workplace.retrain(cut(640), gates={"load": True})
     assert alive == [before, before]

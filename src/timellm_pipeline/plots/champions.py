@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from timellm_pipeline.plots.style import styled
+from timellm_pipeline.plots.style import COLORS, NAMES, styled
 
 DECISIONS = {  # color and symbol
     "promoted": ("#3a9d6e", "triangle-up"),
@@ -12,25 +12,28 @@ DECISIONS = {  # color and symbol
     "refused": ("#d1495b", "x"),
     "refused before training": ("#8a94a0", "square"),
 }
-LEVELS = {"80": "#2e6f95", "95": "#d1495b"}
-CHAMPIONS = ("#2e6f95", "#d1495b", "#3a9d6e", "#8b5fbf", "#e0a030")
+LEVELS = {"80": "#8b5fbf", "95": "#5b6470"}
+TICKS = [round(digit * 10.0**power, 5) for power in range(-4, 4) for digit in (1, 2, 5)]  # plotly writes 0.2 as 2
+CHAMPIONS = ("#2e6f95", "#d1495b", "#3a9d6e", "#e0a030")
 
 
 def plot_champions(live: pd.DataFrame, decisions: pd.DataFrame) -> go.Figure:
     """Figure with three plots on one time axis, the newest row of the data at each decision.
 
     Args:
-        live: one row for each scored champion: `newest_row, champion, ratio` (MSE divided by that of seasonal naive),
-            `inside_80, inside_95` (shares of true values).
+        live: one row for each scored champion: `newest_row, champion, mse, seasonal_naive` (in scaled units of the
+            champion), `inside_80, inside_95` (shares of true values).
         decisions: `newest_row, kind`, a key of `DECISIONS`.
     """
     titles = ("error of the champion after its promotion", "true values inside its intervals", "decisions")
     figure = make_subplots(
         rows=3, shared_xaxes=True, vertical_spacing=0.09, row_heights=[0.45, 0.33, 0.22], subplot_titles=titles
     )
+    naive = {"x": live["newest_row"].tolist(), "y": live["seasonal_naive"].tolist(), "name": NAMES["seasonal_naive"]}
+    figure.add_scatter(**naive, line_color=COLORS["seasonal_naive"], row=1, col=1)
     for number, (champion, part) in enumerate(live.groupby("champion", sort=False)):
         color = CHAMPIONS[number % len(CHAMPIONS)]
-        line = {"x": part["newest_row"].tolist(), "y": part["ratio"].tolist(), "mode": "lines+markers"}
+        line = {"x": part["newest_row"].tolist(), "y": part["mse"].tolist(), "mode": "lines+markers"}
         figure.add_scatter(**line, name=str(champion)[:16], line_color=color, row=1, col=1)
     for level, color in LEVELS.items():
         known = live.dropna(subset=f"inside_{level}")
@@ -43,8 +46,7 @@ def plot_champions(live: pd.DataFrame, decisions: pd.DataFrame) -> go.Figure:
         figure.add_scatter(
             x=rows, y=[kind] * len(rows), mode="markers", marker=marker, showlegend=False, name=kind, row=3, col=1
         )
-    figure.add_hline(y=1, line={"color": "#8a94a0", "dash": "dot", "width": 1}, row=1, col=1)
-    figure.update_yaxes(title_text="MSE ÷ seasonal naive", rangemode="tozero", row=1, col=1)
+    figure.update_yaxes(title_text="MSE (scaled units, log)", type="log", tickvals=TICKS, row=1, col=1)
     figure.update_yaxes(tickformat=".0%", row=2, col=1)
     figure.update_yaxes(categoryorder="array", categoryarray=list(reversed(DECISIONS)), row=3, col=1)
     figure.update_layout(height=760)

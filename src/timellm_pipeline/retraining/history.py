@@ -103,21 +103,14 @@ class History:
 
     def live(self) -> pd.DataFrame:
         """Live errors, one row for each retraining that scored its champion."""
-        rows = []
-        for entry in self.entries:
-            live = entry.decision.live
-            if live is None:
-                continue
-            rows.append(
-                {
-                    "newest_row": entry.newest_row,
-                    "champion": entry.champion,
-                    "ratio": live.mse / live.seasonal_naive if live.seasonal_naive else None,
-                    "inside_80": live.inside.get("80"),
-                    "inside_95": live.inside.get("95"),
-                }
-            )
-        return pd.DataFrame(rows, columns=["newest_row", "champion", "ratio", "inside_80", "inside_95"])
+        columns = ["newest_row", "champion", "mse", "seasonal_naive", "inside_80", "inside_95"]
+        scored = [(entry, entry.decision.live) for entry in self.entries]
+        rows = [
+            (entry.newest_row, entry.champion, live.mse, live.seasonal_naive, *map(live.inside.get, ("80", "95")))
+            for entry, live in scored
+            if live is not None
+        ]
+        return pd.DataFrame(rows, columns=columns)
 
     def decisions(self) -> pd.DataFrame:
         """Newest row and kind of every decision."""

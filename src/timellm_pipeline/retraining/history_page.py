@@ -10,14 +10,15 @@ from timellm_pipeline.retraining.gates import MARKS
 from timellm_pipeline.retraining.history import ChampionPeriod, Entry, History
 
 EXPLANATION = (
-    "The error of a champion is that on values which arrived after its promotion, computed by each later retraining; "
-    "below 1 it is smaller than that of seasonal naive. Neighbouring points share values: each uses the newest test."
+    "The error of a champion is that on values which arrived after its promotion, computed by each later retraining. "
+    "Neighbouring points share values: each uses the newest test."
 )
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1100px; padding: 0 1em; color: #222; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; width: 100%; margin: 1em 0; font-size: 14px; }
 th, td { text-align: left; vertical-align: top; padding: .3em .6em; border-bottom: 1px solid #ddd; }
-td { overflow-wrap: anywhere; }
+td { white-space: nowrap; }
+td:last-child, table table td { white-space: normal; overflow-wrap: anywhere; }
 .promoted { color: #2b7a55; } .refused { color: #b3303f; } .rolled { color: #a86f0c; }
 summary { cursor: pointer; }
 """
@@ -56,9 +57,9 @@ def _table(heads: list[str], rows: list[str]) -> str:
 def _champion_row(period: ChampionPeriod) -> str:
     errors = [entry.decision.live.mse for entry in period.live if entry.decision.live]
     live = f"{errors[-1]:.4f} (newest of {len(errors)})" if errors else "-"
-    return _row(
-        period.version, period.start.time, period.until or "now", _number(period.test_mse), live, period.start.decision
-    )
+    until = _minutes(period.until) if period.until else "now"
+    start = period.start
+    return _row(period.version, _minutes(start.time), until, _number(period.test_mse), live, start.decision)
 
 
 def _decision_row(entry: Entry) -> str:
@@ -67,12 +68,17 @@ def _decision_row(entry: Entry) -> str:
         _row(MARKS.get(gate.get("passed"), "-"), gate.get("gate"), gate.get("found"), gate.get("limit"))
         for gate in decision.gates
     )
-    reason = _text(decision.reason or "")
+    reason = _text(decision.reason or (f"from version {decision.from_version}" if decision.from_version else ""))
     if gates:
         reason += f"<details><summary>{len(decision.gates)} gates</summary><table>{gates}</table></details>"
     kind = f'<td class="{_text(entry.kind.split()[0])}">{_text(entry.kind)}</td>'
-    before, after = (decision.time, entry.newest_row), (decision.version or "-", _number(decision.test_mse))
-    return f"<tr>{_cells(*before)}{kind}{_cells(*after)}<td>{reason}</td></tr>"
+    times = _cells(_minutes(decision.time), _minutes(entry.newest_row))
+    return f"<tr>{times}{kind}{_cells(decision.version or '-', _number(decision.test_mse))}<td>{reason}</td></tr>"
+
+
+def _minutes(time: str) -> str:
+    """A time stamp to the minute."""
+    return time[:16].replace("T", " ")
 
 
 def _row(*values: object) -> str:
