@@ -40,6 +40,7 @@ EASY: dict[str, Any] = {  # a retraining that promotes whatever is trained
     "split.test_rows": "3D",
     "split.val_rows": "3D",
     "gates.mase": None,
+    "gates.linear": None,
     "gates.seasonal_naive": False,
     "gates.prefer": "fresh",
     "gates.tolerance": 1000.0,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from transformers import PreTrainedModel
 
 from conftest import small_parameters
 from synthetic import synthetic_series
@@ -365,19 +366,24 @@ def test_a_decision_is_a_line_that_can_be_read(workplace: Workplace) -> None:
 
 
 def test_no_model_is_in_memory_when_another_process_loads_the_candidate(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, backbones: dict[str, Path]
 ) -> None:
     """On a GPU the other process would find no room, and the load gate would refuse a good candidate."""
     alive: list[int] = []
     original = scoring._load_gate
 
+    def models() -> int:
+        return sum(isinstance(one, Network | PreTrainedModel) for one in gc.get_objects())
+
     def count(*args: Any) -> Any:
-        alive.append(sum(type(one) is Network for one in gc.get_objects()))
+        alive.append(models())
         return original(*args)
 
     gc.collect()
-    before = sum(type(one) is Network for one in gc.get_objects())
+    before = models()
     monkeypatch.setattr(scoring, "_load_gate", count)
-    workplace.retrain(cut(500), gates={"load": True})
-    workplace.retrain(cut(640), gates={"load": True})
+    few = {"training": {"max_steps": 2}, "backbone": {"name": str(backbones["llama"])}}
+    for rows in (500, 640):
+        report = workplace.retrain(cut(rows), gates={"load": True}, **few)
+        assert by_name(report)["load: in a clean process"]["passed"] is True
     assert alive == [before, before]
