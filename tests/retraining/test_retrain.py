@@ -373,7 +373,7 @@ def test_no_model_is_in_memory_when_another_process_loads_the_candidate(
     original = scoring._load_gate
 
     def models() -> int:
-        return sum(isinstance(one, Network | PreTrainedModel) for one in gc.get_objects())
+        return sum(issubclass(type(one), Network | PreTrainedModel) for one in gc.get_objects())
 
     def count(*args: Any) -> Any:
         alive.append(models())
