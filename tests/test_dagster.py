@@ -42,14 +42,14 @@ def test_the_job_retrains_and_shows_the_gates(tmp_path: Path, monkeypatch: pytes
         (event,) = [one for one in done.all_node_events if one.event_type_value == "STEP_OUTPUT"]
         metadata = event.step_output_data.metadata
         assert metadata["decision"].value == expected
-        assert metadata["forecast rows"].value == 7 * 96, "the champion forecasts after every decision"
+        assert metadata["forecast rows"].value == 7 * 24, "the champion forecasts after every decision"
         assert ("data: filled-in rows" in metadata["gates"].value) == (expected == "promoted")
     refused = small(tmp_path) | {"gates": {"mase": 0.01, "prefer": "fresh"}, "window": {"window_step": 60}}
     config["ops"]["retrain"]["config"]["params"] = refused
     done = dagster_schedule.retraining.execute_in_process(run_config=config)
     assert done.success and done.output_for_node("retrain") == "refused"
     (event,) = [one for one in done.all_node_events if one.event_type_value == "STEP_OUTPUT"]
-    assert event.step_output_data.metadata["forecast rows"].value == 7 * 96, "its settings are not the champion's"
+    assert event.step_output_data.metadata["forecast rows"].value == 7 * 24, "its settings are not the champion's"
 
 
 def test_the_schedule_has_a_zone_and_is_on() -> None:
