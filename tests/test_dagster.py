@@ -35,7 +35,11 @@ def test_the_job_retrains_and_shows_the_gates(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(ROOT)
     from timellm_pipeline import dagster_schedule
 
-    config = {"ops": {"retrain": {"config": {"env": "base", "params": small(tmp_path)}}}}
+    hopeless = small(tmp_path) | {"gates": {"mase": 0.01}}
+    config = {"ops": {"retrain": {"config": {"env": "base", "params": hopeless}}}}
+    done = dagster_schedule.retraining.execute_in_process(run_config=config)
+    assert done.success and done.output_for_node("retrain") == "refused", "and no champion forecasts"
+    config["ops"]["retrain"]["config"]["params"] = small(tmp_path)
     for expected in ("promoted", "nothing new"):
         done = dagster_schedule.retraining.execute_in_process(run_config=config)
         assert done.success and done.output_for_node("retrain") == expected
@@ -50,6 +54,21 @@ def test_the_job_retrains_and_shows_the_gates(tmp_path: Path, monkeypatch: pytes
     assert done.success and done.output_for_node("retrain") == "refused"
     (event,) = [one for one in done.all_node_events if one.event_type_value == "STEP_OUTPUT"]
     assert event.step_output_data.metadata["forecast rows"].value == 7 * 24, "its settings are not the champion's"
+
+
+def test_the_forecast_gets_no_settings_of_the_next_training() -> None:
+    """The champion has its own; the place of its backbone is still needed."""
+    from timellm_pipeline.dagster_schedule import params_of_forecast
+
+    params = {
+        "data_root": "x",
+        "window": {"seq_len": 60},
+        "split.test_rows": 9,
+        "backbone": {"name": "/b", "layers": 2},
+    }
+    assert params_of_forecast(params) == {"data_root": "x", "backbone": {"name": "/b"}}
+    dotted = {"backbone.name": "/b", "backbone.layers": 2, "training.max_steps": 5}
+    assert params_of_forecast(dotted) == {"backbone.name": "/b", "training.max_steps": 5}
 
 
 def test_the_schedule_has_a_zone_and_is_on() -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import dagster as dg
 
 from timellm_pipeline.errors import UserError, escape
+from timellm_pipeline.overrides import FROM_THE_MODEL, NOT_OF_THE_MODEL
 
-OF_THE_NEXT_TRAINING = ("split", "window", "prompt", "model", "backbone", "training")
 PROJECT = Path(os.environ.get("TIMELLM_PROJECT", Path.cwd()))
 
 
@@ -36,11 +36,24 @@ def retrain(context: dg.OpExecutionContext, config: RetrainConfig) -> dg.Output[
     if refusal is not None:
         context.log.warning("%s", refusal)
     report = catalog["retrain_report"].load()
-    # The champion may have other settings than the next candidate.
-    params = {name: value for name, value in config.params.items() if name.split(".")[0] not in OF_THE_NEXT_TRAINING}
-    forecast = run_pipeline("forecast", config.env, params)[0]["forecast"].load()
-    metadata = {"forecast rows": len(forecast), "forecast until": str(forecast["timestamp"].max())}
+    catalog, no_champion = run_pipeline("forecast", config.env, params_of_forecast(config.params))
+    metadata: dict[str, Any] = {"forecast rows": 0}
+    if no_champion is None:
+        forecast = catalog["forecast"].load()
+        metadata = {"forecast rows": len(forecast), "forecast until": str(forecast["timestamp"].max())}
     return dg.Output(report["decision"], metadata=report_metadata(report) | metadata)
+
+
+def params_of_forecast(params: dict[str, Any]) -> dict[str, Any]:
+    """Runtime parameters without settings of the next training: the champion has its own, and they may differ.
+
+    The location of a backbone (its name and revisions) is kept.
+    """
+    kept = {name: value for name, value in params.items() if name.split(".")[0] not in FROM_THE_MODEL}
+    kept |= {name: params[name] for name in NOT_OF_THE_MODEL if name in params}
+    nested = params.get("backbone") or {}
+    place = {key: value for key, value in nested.items() if f"backbone.{key}" in NOT_OF_THE_MODEL}
+    return kept | ({"backbone": place} if place else {})
 
 
 def run_pipeline(pipeline: str, env: str, params: dict[str, Any]) -> tuple[Any, UserError | None]:

@@ -16,6 +16,8 @@ from timellm_pipeline.datasets.raw_series import RawSeriesDataset
 from timellm_pipeline.errors import RefusedError, SeriesError, UserError
 from timellm_pipeline.logs import escape_in_all_handlers
 from timellm_pipeline.overrides import (
+    FROM_THE_MODEL,
+    NOT_OF_THE_MODEL,
     Overrides,
     contradictions,
     find_overrides,
@@ -30,10 +32,7 @@ from timellm_pipeline.versions import newer_than
 
 log = logging.getLogger(__name__)
 
-FROM_THE_MODEL = ("split", "window", "prompt", "model", "backbone")
 LAUNCHERS = ("WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_MIXED_PRECISION")
-# The location of a backbone may change: its identity is checked on loading.
-NOT_OF_THE_MODEL = {"backbone.name", "backbone.revisions"}
 OF_THE_MODEL = ("the model", "remove the setting (a trained model has its own), or train a model with it")
 OF_SETTINGS = ("the settings of the earlier run", "run the whole pipeline with it, or remove it: kedro run")
 
@@ -89,11 +88,11 @@ class CheckParametersHook:
         if reads_for_model(pipeline):
             config = catalog["timellm_model"].load().config.model_dump(mode="json")
             overrides = {group: self._overrides[group] for group in FROM_THE_MODEL}
-            if find_champion(run_params, pipeline, catalog) is not None:
-                for difference in contradictions(overrides, config, OF_THE_MODEL[0], NOT_OF_THE_MODEL):
-                    log.warning("%s: the champion keeps its own value", difference)
-                overrides = {group: self._given[group] for group in FROM_THE_MODEL}
-            refuse_contradictions(overrides, config, OF_THE_MODEL, NOT_OF_THE_MODEL)
+            is_champion = find_champion(run_params, pipeline, catalog) is not None
+            refused = {group: self._given[group] for group in FROM_THE_MODEL} if is_champion else overrides
+            refuse_contradictions(refused, config, OF_THE_MODEL, NOT_OF_THE_MODEL)
+            for difference in contradictions(overrides, config, OF_THE_MODEL[0], NOT_OF_THE_MODEL):
+                log.warning("%s: the champion keeps its own value", difference)
         if "settings" in pipeline.inputs():
             log.info("the settings of an earlier run are used, because this run does not gather its own")
             settings = catalog["settings"].load().model_dump(mode="json")

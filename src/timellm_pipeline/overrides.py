@@ -7,6 +7,10 @@ from kedro.config import OmegaConfigLoader
 
 from timellm_pipeline.errors import ParameterError
 
+FROM_THE_MODEL = ("split", "window", "prompt", "model", "backbone")  # groups that a trained model has its own values of
+# The location of a backbone may change: its identity is checked on loading.
+NOT_OF_THE_MODEL = {"backbone.name", "backbone.revisions"}
+
 Overrides = dict[str, dict[str, Any]]  # values by group and key
 
 

@@ -16,7 +16,7 @@ from kedro.io import DatasetError
 
 from conftest import ROOT, small_parameters
 from synthetic import synthetic_series
-from timellm_pipeline.errors import ModelError, ParameterError, RefusedError, UserError, find_user_error
+from timellm_pipeline.errors import ParameterError, RefusedError, UserError, find_user_error
 from timellm_pipeline.model.saved import SavedModel
 
 SMALL = {
@@ -333,9 +333,9 @@ def test_a_refused_model_does_not_forecast_for_want_of_a_champion(csv: Path, tmp
     recent = {"method": "recent", "test_rows": 80, "val_rows": 80}
     with pytest.raises(RefusedError):
         run("retrain", tmp_path, csv, "none", split=recent, gates={"mase": 0.01})
-    with pytest.raises(ModelError, match="was refused by a retraining: floor: MASE") as caught:
+    with pytest.raises(RefusedError, match="was refused by a retraining: floor: MASE") as caught:
         run_plainly("forecast", tmp_path, csv)
-    assert "--load-versions timellm_model:" in caught.value.do
+    assert "--load-versions timellm_model:" in caught.value.do and caught.value.status == 3
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,35 @@ def test_the_default_test_is_long_enough_for_its_own_gate(years: pd.DataFrame, p
     assert found.passed is (step is None or step <= pred_len), found
 
 
+@pytest.mark.parametrize(("rows", "missing"), [(120, 0), (420, 1), (420, 30)])
+def test_the_length_that_a_refusal_names_is_enough(years: pd.DataFrame, rows: int, missing: int) -> None:
+    """A longer test derives another step, and a gap costs origins: the advice was refused again."""
+    hours = years.iloc[-4000:].reset_index(drop=True)
+    hours = hours.drop(index=range(3900, 3900 + missing)).reset_index(drop=True)
+    window = WindowParams(seq_len=168, pred_len=24, window_step=None).model_dump()
+    evaluation = {"validation_step": None, "test_step": None}
+    split = {"method": "recent", "test_rows": rows, "val_rows": 600}
+
+    def found(test_rows: int) -> Gate:
+        data = {"gaps": "drop_windows"}
+        groups: dict[str, Any] = {"window": window, "evaluation": evaluation, "data": data}
+        parameters = small_parameters(split={**split, "test_rows": test_rows}, **groups)
+        made = prepare(hours, parameters)
+        borders, champion = made.split_borders.borders, _like(hours)
+        gates = data_gates(made.series, made.training, borders, champion, GatesParams(), NOW)
+        return next(one for one in gates if one.gate == "test: origins")
+
+    short = found(rows)
+    assert short.passed is False
+    named = int(short.limit.split("split.test_rows=")[1].split(",")[0])
+    assert named > rows and found(named).passed is True
+
+
 def _like(raw: pd.DataFrame) -> Any:
     """A champion of these channels."""
 
     class Config:
         channels, frequency = list(raw.columns[1:]), "h"
+        window = WindowParams(pred_len=24)
 
     return type("Champion", (), {"config": Config})

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from timellm_pipeline.errors import ModelError, StorageError
+from timellm_pipeline.files import append_line
 from timellm_pipeline.history import history
 from timellm_pipeline.retraining.history import History
 from timellm_pipeline.retraining.history_page import render, write_history
@@ -94,6 +95,32 @@ def test_a_schedule_that_stopped_is_called_late(root: Path) -> None:
     late = History.read(root, datetime(2026, 3, 18, tzinfo=UTC)).facts()["newest retraining"]
     assert "LATE: the usual interval is 7 d 00 h" in late
     assert "LATE" not in History.read(root, datetime(2026, 3, 15, tzinfo=UTC)).facts()["newest retraining"]
+
+
+def test_runs_by_hand_are_no_schedule(tmp_path: Path) -> None:
+    """Four runs of the first day would make every later day late."""
+    (tmp_path / "06_models").mkdir()
+    for minute in (0, 10, 20, 30):
+        line = {"time": f"2026-02-02T03:{minute:02d}:00+00:00", "decision": "refused", "version": "a"}
+        append(tmp_path / "06_models/decisions.jsonl", Decision.model_validate(line))
+    write_report(tmp_path, time="2026-02-02 03:30:00+00:00")
+    assert "LATE" not in History.read(tmp_path, NOW).facts()["newest retraining"]
+
+
+def test_strange_lines_of_the_journal_cost_neither_the_page_nor_the_champion(root: Path) -> None:
+    """The page is opened when something is wrong, and names the champion that `forecast` uses."""
+    lines: list[dict[str, Any]] = [
+        {"time": "2026-03-01T03:00:00", "decision": "refused"},
+        {"time": "yesterday", "decision": "", "gates": [{"gate": "x", "passed": [1]}]},
+        {"time": "2026-03-01T03:00:00+00:00", "decision": "promoted", "version": "d", "live": {"mse": "low"}},
+    ]
+    journal = root / "06_models/decisions.jsonl"
+    for line in lines:
+        append_line(journal, json.dumps(line))
+    append_line(journal, "{damaged")
+    found = History.read(root, NOW)
+    assert found.facts()["champion"].startswith("version d") and found.facts()["damaged lines"].startswith("9 of")
+    assert "yesterday" in render(found)
 
 
 def test_each_champion_has_its_time_and_its_own_errors(root: Path) -> None:

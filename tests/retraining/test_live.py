@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from conftest import small_parameters
 from timellm_pipeline.evaluation.baselines import seasonal_naive
 from timellm_pipeline.model.intervals import Intervals
 from timellm_pipeline.parameters.forecast import LEVELS
-from timellm_pipeline.retraining.live import live_errors
+from timellm_pipeline.retraining.live import _row_of, live_errors
 from timellm_pipeline.series.prepare import prepare
 
 SEASON = 24
@@ -36,6 +37,22 @@ def test_live_errors_are_those_of_later_values_in_the_champions_units(raw_series
     assert np.isclose(found.seasonal_naive, naive.mean())
     assert pd.Timestamp(found.first) == newest + pd.Timedelta("1h")
     assert pd.Timestamp(found.last) == test.panel.stamps[int(test.origins()[-1]) + test.pred_len]
+
+
+@pytest.mark.parametrize(
+    ("newest", "zone", "row"),
+    [
+        ("2020-01-01 05:00:00", None, 5),
+        ("2020-01-01 05:30:00", None, 5),
+        ("2020-01-01 05:00:00-05:00", "UTC", 10),
+        ("2020-01-01 05:00:00-05:00", None, 5),
+        ("2020-01-01 05:00:00", "-05:00", 5),
+        ("2019-01-01", None, -1),
+    ],
+)
+def test_zones_are_compared_where_both_are_known(newest: str, zone: str | None, row: int) -> None:
+    """At the first change of daylight saving time a file goes from wall time to UTC."""
+    assert _row_of(newest, pd.date_range("2020-01-01", periods=24, freq="h", tz=zone)) == row
 
 
 def test_there_are_no_live_errors_before_a_horizon_has_passed(raw_series: pd.DataFrame) -> None:

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,31 @@ def test_a_loosened_gate_decides_anew_without_training_again(workplace: Workplac
     assert loose["decision"] == "promoted" and loose["steps_run"] == 0
     assert loose["candidate"]["content_id"] == strict["candidate"]["content_id"]
     assert workplace.registry.champion().version == v(3)
+
+
+def test_a_failure_of_the_machine_decides_nothing(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that the system killed for want of memory had refused a good candidate for good."""
+    killed = SimpleNamespace(returncode=-9, stderr="")
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring.subprocess, "run", lambda *_, **__: killed)
+        failed = workplace.retrain(cut(500), gates={"load": True})
+    assert failed["decision"] == "refused" and "the process ended with status -9" in failed["reason"]
+    again = workplace.retrain(cut(500), gates={"load": True})
+    assert again["decision"] == "promoted" and again["steps_run"] == 0
+
+
+def test_a_candidate_that_cannot_be_compared_is_refused_before_training(workplace: Workplace) -> None:
+    """An added column was trained on every week, and refused every week."""
+    workplace.retrain(cut(500))
+    added = cut(640).assign(NEW=lambda raw: raw["OT"])
+    turned = cut(640)[["date", *cut(640).columns[:0:-1]]]
+    for raw, found in ((added, "other channels: `NEW`"), (turned, "the channels have another order")):
+        report = workplace.retrain(raw)
+        assert report["decision"] == "refused" and by_name(report)["data: schema"]["found"] == found
+        assert report["steps_run"] == 0
+    longer = workplace.retrain(cut(640), window={"pred_len": 6})
+    assert longer["steps_run"] == 0 and by_name(longer)["data: schema"]["found"] == "window.pred_len=6"
+    assert workplace.retrain(added, gates={"champion": False})["decision"] == "promoted"
 
 
 def test_another_test_step_decides_anew(workplace: Workplace) -> None:
@@ -354,6 +380,8 @@ def test_the_worst_slice_is_found() -> None:
 
     ours, theirs = scores([[1.0, 1, 1, 1], [4, 4, 4, 4]]), scores([[2.0, 2, 2, 2], [3, 3, 3, 3]])
     assert gates_module.worst_slice(ours, theirs) == ("channel b", pytest.approx(4 / 3))
+    perfect = scores([[0.0, 0, 0, 0], [0, 0, 0, 0]])
+    assert gates_module.worst_slice(perfect, perfect)[1] == 1, "a constant channel, without an error of either"
     late = scores([[1.0, 1, 1, 9], [1, 1, 1, 9]])
     assert gates_module.worst_slice(late, theirs)[0] == "quarter 4 of the horizon"
 

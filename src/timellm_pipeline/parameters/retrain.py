@@ -61,10 +61,12 @@ class GatesParams(Group):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _false_is_off(cls, value: Any, info: ValidationInfo) -> Any:
-        """`false` switches off a gate whose value is a number or a text, as null does."""
-        annotation = str(cls.model_fields[str(info.field_name)].annotation)
-        return None if value is False and "None" in annotation else value
+    def _false_or_null_is_off(cls, value: Any, info: ValidationInfo) -> Any:
+        """Both switch off any gate: `false` is null where the value is a number or a text, and the reverse."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if value is None and annotation is bool:
+            return False
+        return None if value is False and "None" in str(annotation) else value
 
     @field_validator("max_age")
     @classmethod

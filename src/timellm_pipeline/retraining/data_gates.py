@@ -1,5 +1,7 @@
 """The gates of the newest data, which are decided before anything is trained."""
 
+import math
+
 import pandas as pd
 
 from timellm_pipeline.evaluation.significance import needed_origins
@@ -8,8 +10,10 @@ from timellm_pipeline.parameters import GatesParams
 from timellm_pipeline.retraining.gates import Gate
 from timellm_pipeline.series.borders import Borders
 from timellm_pipeline.series.clock import age_of, future_by
+from timellm_pipeline.series.names import list_names
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import WindowData
+from timellm_pipeline.series.steps import LONGEST_BLOCK
 from timellm_pipeline.series.value_drift import value_drift
 
 Rows = tuple[int, int]
@@ -31,14 +35,14 @@ def data_gates(
         now: the current time, with a time zone.
     """
     spans = newest_spans(data, borders)
-    found = [] if champion is None else [_schema_gate(series, champion)]
+    found = [] if champion is None else [_schema_gate(series, data, champion, gates.champion)]
     found += [
         _filled_gate(series, spans, gates.max_filled),
         *_age_gates(series, gates.max_age, now),
         _drift_gate(data, borders, spans, gates.range_deviations),
     ]
     if gates.champion and gates.prefer == "better":
-        found.append(_origins_gate(data, champion is not None))
+        found.append(_origins_gate(data, borders, champion is not None))
     return found
 
 
@@ -52,12 +56,20 @@ def newest_spans(data: WindowData, borders: Borders) -> dict[str, Rows]:
     }
 
 
-def _schema_gate(series: Panel, champion: SavedModel) -> Gate:
-    channels, frequency = champion.config.channels, series.frequency
-    missing = [name for name in channels if name not in series.ids]
-    passed = not missing and frequency == champion.config.frequency
-    measured = f"missing {missing}, steps of {frequency}"
-    return Gate("data: schema", passed, measured, f"{channels}, steps of {champion.config.frequency}")
+def _schema_gate(series: Panel, data: WindowData, champion: SavedModel, is_compared: bool) -> Gate:
+    """Whether the champion can forecast the series and, if it is compared, the same windows as the candidate."""
+    config, own, facts = champion.config, data.scaler.channels, data.index.facts
+    missing = [name for name in config.channels if name not in series.ids]
+    problems = [f"channels {list_names(missing)} are missing"] if missing else []
+    if series.frequency != config.frequency:
+        problems.append(f"steps of {series.frequency}")
+    if is_compared and not missing and own != config.channels:
+        added = [name for name in own if name not in config.channels]
+        problems.append(f"other channels: {list_names(added)}" if added else "the channels have another order")
+    if is_compared and facts.pred_len != config.window.pred_len:
+        problems.append(f"window.pred_len={facts.pred_len}")
+    wanted = f"{list_names(config.channels)}, steps of {config.frequency}, pred_len {config.window.pred_len}"
+    return Gate("data: schema", not problems, "; ".join(problems) or "as the champion", wanted)
 
 
 def _filled_gate(series: Panel, spans: dict[str, Rows], limit: float | None) -> Gate:
@@ -97,13 +109,19 @@ def _drift_gate(data: WindowData, borders: Borders, spans: dict[str, Rows], limi
     return Gate(name, bool(drifts[where][worst] <= limit), measured, f"at most {limit:g} outside the training range")
 
 
-def _origins_gate(data: WindowData, has_champion: bool) -> Gate:
+def _origins_gate(data: WindowData, borders: Borders, has_champion: bool) -> Gate:
     """Whether the test is long enough to compare two models. The first champion is not compared."""
     test, facts = data.windows("test"), data.index.facts
-    block = test.origins_per_horizon
+    horizon, step, block = facts.pred_len, facts.test_step, test.origins_per_horizon
     origins, needed = len(test.origins()), needed_origins(block)
-    rows = facts.pred_len + facts.test_step * (needed - 1)
-    measured = f"{origins:,} origins ({facts.test_step:,} rows apart)"
+    possible = (borders.test[1] - borders.test[0] - facts.seq_len - horizon) // step + 1
+    # A longer test may derive another step: its blocks are at most `LONGEST_BLOCK` horizons long.
+    is_derived = "test_step" in facts.derived_steps
+    rows = math.ceil(needed_origins(1) * LONGEST_BLOCK * horizon) if is_derived else step * (needed - 1)
+    rows += horizon + step * (possible - origins)
+    measured = f"{origins:,} origins ({step:,} rows apart)"
+    if possible > origins:
+        measured += f"; gaps exclude {possible - origins:,} more"
     limit = f"at least {needed:,}: a test of {rows:,} rows"
     if facts.split.method == "recent":
         limit += f", split.test_rows={rows}"

@@ -1,6 +1,6 @@
 """The gates that a candidate must pass to become champion, each with the value found and its limit."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,22 +20,28 @@ ROUNDING = 1e-10  # MSE in scaled units that float32 forecasts of a series witho
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate. `passed` is None if the gate does not apply (switched off, or no champion yet)."""
+    """One gate.
+
+    Attributes:
+        passed: None if the gate does not apply (switched off, or no champion yet).
+        retry: whether it failed for a reason that lies in the machine, so that the candidate is not decided by it.
+    """
 
     gate: str
     passed: bool | None
     found: str
     limit: str
+    retry: bool = False
 
     def facts(self) -> dict[str, Any]:
         """The gate as plain values for the report."""
-        return asdict(self)
+        return {"gate": self.gate, "passed": self.passed, "found": self.found, "limit": self.limit}
 
 
 def floor_gates(reports: dict[str, Any], gates: GatesParams) -> list[Gate]:
     """The gates that compare the candidate with the baselines; they apply to the first champion as well."""
     mse = {name: report["scaled"]["mse"] for name, report in reports.items()}
-    passed = mse["timellm"] < mse["seasonal_naive"] if gates.seasonal_naive else None
+    passed = mse["timellm"] < max(mse["seasonal_naive"], ROUNDING) if gates.seasonal_naive else None
     limit = f"below {mse['seasonal_naive']:.4f}" + ("" if gates.seasonal_naive else ", off")
     ratio = (mse["timellm"] + ROUNDING) / (mse["linear"] + ROUNDING)
     return [
@@ -107,13 +113,19 @@ def worst_slice(candidate: TestScores, champion: TestScores) -> tuple[str, float
     Returns its name and the ratio.
     """
     squared, champion_squared = candidate.sums.squared, champion.sums.squared
-    used = np.flatnonzero(candidate.sums.windows)
-    slices = {f"channel {candidate.test.names[n]}": (squared[n].sum(), champion_squared[n].sum()) for n in used}
-    for number, steps in enumerate(
-        np.array_split(np.arange(squared.shape[1]), min(BUCKETS, squared.shape[1])), start=1
-    ):
-        slices[f"quarter {number} of the horizon"] = (squared[:, steps].sum(), champion_squared[:, steps].sum())
-    ratios = {name: float(mine / reference) if reference else np.inf for name, (mine, reference) in slices.items()}
+    windows, horizon = candidate.sums.windows, squared.shape[1]
+    slices = {
+        f"channel {candidate.test.names[n]}": (squared[n].sum(), champion_squared[n].sum(), windows[n] * horizon)
+        for n in np.flatnonzero(windows)
+    }
+    for number, steps in enumerate(np.array_split(np.arange(horizon), min(BUCKETS, horizon)), start=1):
+        sums = squared[:, steps].sum(), champion_squared[:, steps].sum()
+        slices[f"quarter {number} of the horizon"] = (*sums, windows.sum() * len(steps))
+    # Errors of both may be rounding only, as those of a constant channel are.
+    ratios = {
+        name: float((mine + ROUNDING * points) / (reference + ROUNDING * points))
+        for name, (mine, reference, points) in slices.items()
+    }
     worst = max(ratios, key=lambda name: ratios[name])
     return worst, ratios[worst]
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from timellm_pipeline.retraining.registry import Registry
 from timellm_pipeline.versions import Versions
 
 LATE = 2  # a retraining is late after this many usual intervals
+RECENT = 8  # decisions whose longest interval is the usual one: runs by hand are closer together
+SHORTEST = 3600  # seconds; a shorter interval is not that of a schedule
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,18 @@ class ChampionPeriod:
 
 @dataclass(frozen=True)
 class History:
-    """Decisions, oldest first, and the report of the newest retraining, which may have found nothing new."""
+    """Decisions, oldest first, and the report of the newest retraining, which may have found nothing new.
+
+    Attributes:
+        champion: version of the champion.
+        damaged: numbers of the lines of the journal that cannot be read.
+    """
 
     entries: tuple[Entry, ...]
     report: dict[str, Any] | None
     now: datetime
+    champion: str | None = None
+    damaged: tuple[int, ...] = ()
 
     @classmethod
     def read(cls, data_root: Path, now: datetime | None = None) -> "History":
@@ -68,7 +78,8 @@ class History:
         registry = Registry(data_root / "06_models")
         entries: list[Entry] = []
         champion, newest_row = None, ""
-        for decision in registry.journal().decisions:
+        journal = registry.journal()
+        for decision in journal.decisions:
             newest_row = decision.newest_row or newest_row
             entries.append(Entry(decision, champion, newest_row))
             champion = decision.version if decision.changes_champion else champion
@@ -78,7 +89,9 @@ class History:
                 where=str(data_root),
                 do="retrain first (kedro run --pipeline retrain), or set the folder of its results: --data-root PATH",
             )
-        return cls(tuple(entries), _newest_report(data_root), now or datetime.now(UTC))
+        current, time = registry.champion(), now or datetime.now(UTC)
+        version = current.version if current else None
+        return cls(tuple(entries), _newest_report(data_root), time, version, journal.damaged)
 
     def champions(self) -> list[ChampionPeriod]:
         """All champions, oldest first. A version that a rollback restored has a time of its own."""
@@ -120,29 +133,30 @@ class History:
     def facts(self) -> dict[str, str]:
         """What to read first: champion, its live errors, the newest retraining, age of the data."""
         champions, last = self.champions(), self.entries[-1].decision
-        facts = {"champion": "none yet"}
-        if champions:
-            champion = champions[-1]
-            facts["champion"] = f"version {champion.version}, {self._ago(champion.start.time)}"
-            facts["its error after promotion"] = _describe_live(champion.live[-1]) if champion.live else "not known yet"
+        facts = {"champion": f"version {self.champion}" if self.champion else "none yet"}
+        if champions and champions[-1].version == self.champion:
+            period = champions[-1]
+            facts["champion"] += f", {self._ago(period.start.time)}"
+            facts["its error after promotion"] = _describe_live(period.live[-1]) if period.live else "not known yet"
+        if self.damaged:
+            facts["damaged lines"] = f"{', '.join(map(str, self.damaged))} of decisions.jsonl cannot be read"
         facts["newest decision"] = f"{self.entries[-1].kind}, {self._ago(last.time)}: {last.reason or ''}".rstrip(": ")
         if self.report is not None:
             time = self.report.get("time")
             facts["newest retraining"] = f"{self.report['decision']}, {self._ago(time)}" + self._lateness(time)
             age = self.report.get("newest_row_age")
             if isinstance(age, int | float):
-                age += self._seconds_since(time) or 0
+                age = max(age + (self._seconds_since(time) or 0), 0)
                 facts["newest row"] = f"{self.report['newest_row']}, {format_duration(age)} ago"
         return facts
 
     def _lateness(self, time: str | None) -> str:
         """A remark if the newest retraining is older than usual; empty if it is not, or if the interval is unknown."""
-        times = [pd.Timestamp(entry.decision.time) for entry in self.entries if entry.kind != "rolled back"]
+        found = (self._seconds_since(entry.decision.time) for entry in self.entries if entry.kind != "rolled back")
+        ages = [age for age in found if age is not None][-RECENT:]
+        usual = max((before - after for before, after in pairwise(ages)), default=0.0)
         since = self._seconds_since(time)
-        if len(times) < 3 or since is None:
-            return ""
-        usual = pd.Series(times).diff().median().total_seconds()
-        if since <= LATE * usual:
+        if since is None or usual < SHORTEST or since <= LATE * usual:
             return ""
         return f" (LATE: the usual interval is {format_duration(usual)}; check the schedule)"
 

@@ -65,15 +65,19 @@ def _champion_row(period: ChampionPeriod) -> str:
 def _decision_row(entry: Entry) -> str:
     decision = entry.decision
     gates = "".join(
-        _row(MARKS.get(gate.get("passed"), "-"), gate.get("gate"), gate.get("found"), gate.get("limit"))
+        _row(_mark(gate.get("passed")), gate.get("gate"), gate.get("found"), gate.get("limit"))
         for gate in decision.gates
     )
     reason = _text(decision.reason or (f"from version {decision.from_version}" if decision.from_version else ""))
     if gates:
         reason += f"<details><summary>{len(decision.gates)} gates</summary><table>{gates}</table></details>"
-    kind = f'<td class="{_text(entry.kind.split()[0])}">{_text(entry.kind)}</td>'
+    kind = f'<td class="{_text(entry.kind.partition(" ")[0])}">{_text(entry.kind)}</td>'
     times = _cells(_minutes(decision.time), _minutes(entry.newest_row))
     return f"<tr>{times}{kind}{_cells(decision.version or '-', _number(decision.test_mse))}<td>{reason}</td></tr>"
+
+
+def _mark(passed: object) -> str:
+    return MARKS[passed] if isinstance(passed, bool) else MARKS[None]
 
 
 def _minutes(time: str) -> str:

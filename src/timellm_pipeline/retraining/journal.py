@@ -9,9 +9,9 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from timellm_pipeline.files import append_line
 from timellm_pipeline.retraining.live import LiveErrors
@@ -21,6 +21,14 @@ log = logging.getLogger(__name__)
 _reported: set[tuple[str, tuple[int, ...]]] = set()  # damaged lines that were logged
 PROMOTED, REFUSED, ROLLED_BACK = "promoted", "refused", "rolled back"
 LINE_SEPARATORS = {char: f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}  # some programs break lines at them
+
+
+def _valid_or_none(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """A valid value or None: errors that cannot be read must not cost a decision."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
 
 
 class Decision(BaseModel):
@@ -49,7 +57,7 @@ class Decision(BaseModel):
     test_mse: float | None = None
     newest_row: str | None = None
     gates: list[dict[str, Any]] = []
-    live: LiveErrors | None = None
+    live: Annotated[LiveErrors | None, WrapValidator(_valid_or_none)] = None
     from_version: str | None = None
     line: int = 0
 

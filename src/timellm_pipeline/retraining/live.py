@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict
 
-from timellm_pipeline.evaluation.baselines import seasonal_naive
+from timellm_pipeline.evaluation.baselines import CHUNK, seasonal_naive
 from timellm_pipeline.evaluation.coverage import Coverage
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.series.prepare import WindowData
@@ -45,27 +45,37 @@ def live_errors(
     Args:
         forecasts: its forecasts of the test windows, in scaled units of `data`.
         data: the newest windows, in the scale of a candidate with the same channels.
-        newest: time stamp of the newest row at the promotion.
+        newest: time stamp of the newest row at the promotion, with its UTC offset if the file had one.
         season: season length in rows.
     """
     test = data.windows("test")
-    last_known = test.panel.stamps.searchsorted(pd.Timestamp(newest), side="right") - 1
-    which = np.flatnonzero(test.origin(np.arange(len(test))) >= last_known)
-    if not len(which):
+    later = np.flatnonzero(test.origin(np.arange(len(test))) >= _row_of(newest, test.panel.stamps_in_file))
+    if not len(later):
         return None
-    channel, origins = test.channel(which), np.unique(test.origin(which))
-    x, truth = test.gather(which)
+    origins, squared, coverage = np.unique(test.origin(later)), np.zeros(2), Coverage(champion.intervals())
     # An error in scaled units of the candidate, times its deviation, divided by the champion's.
-    ratio = (np.asarray(data.scaler.std) / np.asarray(champion.scaler.std))[channel, None]
-    errors = (forecasts[which].astype(np.float64) - truth) * ratio
-    naive_errors = (seasonal_naive(x, test.pred_len, season).astype(np.float64) - truth) * ratio
-    coverage = Coverage(champion.intervals())
-    coverage.add(errors, channel)
+    ratios = np.asarray(data.scaler.std) / np.asarray(champion.scaler.std)
+    for first in range(0, len(later), CHUNK):
+        which = later[first : first + CHUNK]
+        channel, (x, truth) = test.channel(which), test.gather(which)
+        both = forecasts[which], seasonal_naive(x, test.pred_len, season)
+        errors = [(forecast.astype(np.float64) - truth) * ratios[channel, None] for forecast in both]
+        squared += [float((error**2).sum()) for error in errors]
+        coverage.add(errors[0], channel)
+    mse, naive_mse = (squared / (len(later) * test.pred_len)).tolist()
     return LiveErrors(
-        first=str(test.panel.stamps[origins[0] + 1]),
-        last=str(test.panel.stamps[origins[-1] + test.pred_len]),
+        first=str(test.panel.stamps_in_file[origins[0] + 1]),
+        last=str(test.panel.stamps_in_file[origins[-1] + test.pred_len]),
         origins=len(origins),
-        mse=float(np.mean(errors**2)),
-        seasonal_naive=float(np.mean(naive_errors**2)),
+        mse=mse,
+        seasonal_naive=naive_mse,
         inside={level: counts["inside"] for level, counts in coverage.report().items() if level in LEVELS},
     )
+
+
+def _row_of(newest: str, stamps: pd.DatetimeIndex) -> int:
+    """Row of the last time stamp that is not later than `newest`; -1 before the first. Zones count if both have one."""
+    stamp = pd.Timestamp(newest)
+    if stamp.tzinfo is None or stamps.tz is None:
+        stamp, stamps = stamp.tz_localize(None), stamps.tz_localize(None)
+    return int(stamps.searchsorted(stamp, side="right")) - 1

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from timellm_pipeline.errors import CheckpointError, ModelError, TrainingError
+from timellm_pipeline.errors import CheckpointError, ModelError, RefusedError, TrainingError
 from timellm_pipeline.files import exclusive, remove_folder, write_atomic
 from timellm_pipeline.model.folder import CONFIG
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
@@ -79,10 +79,10 @@ class Registry:
         return SavedModel.read(self.versions.place(version))
 
     def refuse_refused(self, version: str) -> None:
-        """Raise ModelError for a version that a retraining refused and that is not the champion."""
+        """Raise RefusedError for a version that a retraining refused and that is not the champion."""
         decisions = [one for one in self.journal().decisions if one.version == version]
         if decisions and decisions[-1].decision == REFUSED:
-            raise ModelError(
+            raise RefusedError(
                 f"the newest model, version {version}, was refused by a retraining: {decisions[-1].reason}",
                 where=str(self.root / DECISIONS),
                 do=f"retrain until a candidate is promoted, or use it anyway: --load-versions timellm_model:{version}",

@@ -70,7 +70,7 @@ def retrain(inputs: Retraining, now: pd.Timestamp) -> dict[str, Any]:
         work = digest_of({**training.facts, "start": parameters.retrain.start})
         report: dict[str, Any] = {
             "time": str(now),
-            "newest_row": str(series.stamps[-1]),
+            "newest_row": str(series.stamps_in_file[-1]),
             "newest_row_age": age_of(series, now).total_seconds(),
             "raw_sha256": series.source.sha256,
             "work": work,
@@ -143,8 +143,8 @@ def _decide(
         decision,
         version,
         work=report["work"],
-        # Data gates depend on the time too, so a refusal before training says nothing about the candidate.
-        basis=report["basis"] if version else None,
+        # A refusal before training, or for a failure of the machine, says nothing about the candidate.
+        basis=None if version is None or any(gate.retry for gate in failed) else report["basis"],
         reason=reason,
         training_id=training_id,
         test_mse=candidate.get("test", {}).get("timellm", {}).get("mse"),

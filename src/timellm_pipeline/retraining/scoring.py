@@ -121,7 +121,8 @@ def score_candidate(context: ScoringContext, candidate: SavedModel, champion: Sa
         try:
             scored_champion = context.score(champion, context.load(champion))
         except (ModelError, BackboneError) as error:
-            gates.append(Gate("champion: can be scored", False, error.what, "the same windows for both"))
+            is_missing = isinstance(error, BackboneError)
+            gates.append(Gate("champion: can be scored", False, error.what, "the same windows for both", is_missing))
         else:
             first_truth = context.series.stamps_in_file[test.origins()[0] + 1]
             block = test.origins_per_horizon
@@ -188,7 +189,8 @@ def _load_gate(context: ScoringContext, candidate: SavedModel, expected: Expecte
         completed = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if completed.returncode:
             message = (completed.stderr.strip().splitlines() or ["no message"])[-1]
-            return Gate("load: in a clean process", False, message[:200], "the same forecasts")
+            found = f"the process ended with status {completed.returncode}: {message[:200]}"
+            return Gate("load: in a clean process", False, found, "the same forecasts", retry=True)
         loaded = np.load(folder / "forecasts.npy")
     original = expected.forecasts
     difference = float(np.abs(original - loaded).max() / max(np.abs(original).max(), 1e-9))

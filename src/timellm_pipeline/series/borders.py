@@ -124,7 +124,8 @@ def split_borders(
                 f"the {name} range has {rows[name]:,} of the series' {num_rows:,} rows; one window needs "
                 f"{needed[name]:,} (seq_len {window.seq_len}, pred_len {window.pred_len})",
                 where=file,
-                do=f"lower {'window.seq_len or ' if name == 'train' else ''}window.pred_len, change split, "
+                do=f"lower {'window.seq_len or ' if name == 'train' else ''}window.pred_len, "
+                f"{'set split.test_rows and split.val_rows' if split.method == 'recent' else 'change split'}, "
                 "or give a longer series",
             )
     return Borders(
