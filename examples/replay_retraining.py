@@ -44,8 +44,8 @@ YEAR = {
     44: "killed at random",
 }
 SHORT = {
+    2: "no new rows",
     3: "broken sensor",
-    4: "no new rows",
     5: "killed in training",
     6: "rollback",
     7: "killed in the decision",
