@@ -46,12 +46,12 @@ YEAR = {
 SHORT = {
     2: "no new rows",
     3: "broken sensor",
+    4: "renamed column",
     5: "killed in training",
     6: "rollback",
     7: "killed in the decision",
     8: "two schedulers",
     9: "full disk",
-    10: "renamed column",
 }
 CHANGE = 14  # week in which the process changes, in a year
 KEEP_VERSIONS = 5  # conf/base/globals.yml
