@@ -131,7 +131,8 @@ def test_each_champion_has_its_time_and_its_own_errors(root: Path) -> None:
     assert second.live == () and second.test_mse == 0.25 and second.until == LINES[4]["time"]
     assert third.until is None
     table = History.read(root, NOW).live()
-    assert table["champion"].tolist() == ["a", "a"] and table["mse"].tolist() == [0.3, 0.4]
+    assert table["champion"].tolist() == ["a", "a"] and table["period"].tolist() == [0, 0]
+    assert table["mse"].tolist() == [0.3, 0.4]
     kinds = History.read(root, NOW).decisions()
     assert kinds["kind"].tolist() == ["promoted", "refused", "refused before training", "promoted", "rolled back"]
     assert kinds["newest_row"].tolist()[-1] == "2026-02-22 00:00:00", "a rollback has no data of its own"

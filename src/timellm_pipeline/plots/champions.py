@@ -21,8 +21,8 @@ def plot_champions(live: pd.DataFrame, decisions: pd.DataFrame) -> go.Figure:
     """Figure with three plots on one time axis, the newest row of the data at each decision.
 
     Args:
-        live: one row for each scored champion: `newest_row, champion, mse, seasonal_naive` (in scaled units of the
-            champion), `inside_80, inside_95` (shares of true values).
+        live: one row for each scored champion: `newest_row, champion, period` (a number for each time of a champion),
+            `mse, seasonal_naive` (in scaled units of the champion), `inside_80, inside_95` (shares of true values).
         decisions: `newest_row, kind`, a key of `DECISIONS`.
     """
     titles = ("error of the champion after its promotion", "true values inside its intervals", "decisions")
@@ -31,10 +31,10 @@ def plot_champions(live: pd.DataFrame, decisions: pd.DataFrame) -> go.Figure:
     )
     naive = {"x": live["newest_row"].tolist(), "y": live["seasonal_naive"].tolist(), "name": NAMES["seasonal_naive"]}
     figure.add_scatter(**naive, line_color=COLORS["seasonal_naive"], row=1, col=1)
-    for number, (champion, part) in enumerate(live.groupby("champion", sort=False)):
-        color = CHAMPIONS[number % len(CHAMPIONS)]
+    for number, (_, part) in enumerate(live.groupby("period", sort=False)):
+        color, champion = CHAMPIONS[number % len(CHAMPIONS)], str(part["champion"].iloc[0])
         line = {"x": part["newest_row"].tolist(), "y": part["mse"].tolist(), "mode": "lines+markers"}
-        figure.add_scatter(**line, name=str(champion)[:16], line_color=color, row=1, col=1)
+        figure.add_scatter(**line, name=champion[:16], line_color=color, showlegend=False, row=1, col=1)
     for level, color in LEVELS.items():
         known = live.dropna(subset=f"inside_{level}")
         line = {"x": known["newest_row"].tolist(), "y": known[f"inside_{level}"].tolist(), "mode": "lines+markers"}

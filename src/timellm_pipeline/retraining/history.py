@@ -116,13 +116,14 @@ class History:
 
     def live(self) -> pd.DataFrame:
         """Live errors, one row for each retraining that scored its champion."""
-        columns = ["newest_row", "champion", "mse", "seasonal_naive", "inside_80", "inside_95"]
-        scored = [(entry, entry.decision.live) for entry in self.entries]
+        levels = ("80", "95")
         rows = [
-            (entry.newest_row, entry.champion, live.mse, live.seasonal_naive, *map(live.inside.get, ("80", "95")))
-            for entry, live in scored
-            if live is not None
+            (entry.newest_row, period.version, number, live.mse, live.seasonal_naive, *map(live.inside.get, levels))
+            for number, period in enumerate(self.champions())
+            for entry in period.live
+            if (live := entry.decision.live) is not None
         ]
+        columns = ["newest_row", "champion", "period", "mse", "seasonal_naive", "inside_80", "inside_95"]
         return pd.DataFrame(rows, columns=columns)
 
     def decisions(self) -> pd.DataFrame:
