@@ -1,10 +1,12 @@
 """Window index, loader and linear part at 7, 321 and 862 channels of 17,544 rows: seconds and memory.
 
     python benchmarks/data_scale.py
+    python benchmarks/data_scale.py --series 100000 --rows 200    # a long Parquet file, to the run plan and a batch
 
 Each measurement is a process of its own.
 """
 
+import argparse
 import json
 import resource
 import subprocess
@@ -15,16 +17,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from peers import environment
 from timellm_pipeline.linear.fit import choose_linear
 from timellm_pipeline.linear.fitter import Task
 from timellm_pipeline.model.batches import BatchMaker, load_batches
-from timellm_pipeline.parameters import EvaluationParams, SplitParams, WindowParams
+from timellm_pipeline.parameters import EvaluationParams, SplitParams, WindowParams, parse_parameters
 from timellm_pipeline.series.borders import split_borders
 from timellm_pipeline.series.identity import digest_of_arrays
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.panel_file import read_index, write_index
+from timellm_pipeline.series.prepare import prepare
+from timellm_pipeline.series.reading import RawFile
 from timellm_pipeline.series.windows import Windows, build_window_index
 from timellm_pipeline.training.order import batch_order
 
@@ -107,22 +113,85 @@ def measure_linear(num_channels: int) -> dict[str, float]:
     }
 
 
-def in_process(function: str, channels: int) -> dict[str, float]:
+def write_long(path: Path, num_series: int, rows: int) -> None:
+    """A long Parquet file of ragged daily series, sorted by series and time."""
+    rng, group = np.random.default_rng(0), max(1, 400_000 // rows)
+    schema = pa.schema([("unique_id", pa.string()), ("ds", pa.timestamp("ns")), ("y", pa.float64())])
+    days = np.datetime64("2020-01-01", "ns") + np.arange(rows + 101) * np.timedelta64(1, "D")
+    with pq.ParquetWriter(path, schema) as writer:
+        for first in range(0, num_series, group):
+            count = min(group, num_series - first)
+            names = np.array([f"id{number:06d}" for number in range(first, first + count)])
+            start = 50 * rng.integers(0, 3, count)
+            columns = {
+                "unique_id": names.repeat(rows),
+                "ds": days[(start[:, None] + np.arange(rows)).reshape(-1)],
+                "y": 10 + rng.standard_normal(count * rows),
+            }
+            writer.write_table(pa.table(columns, schema=schema))
+
+
+def measure_long(path: str) -> dict[str, float]:
+    """From the bytes of a long Parquet file to the run plan, the first batch, and batches without prompts."""
+    window = {"seq_len": 96, "pred_len": 24, "window_step": 1}
+    steps = {"validation_step": 1, "test_step": 1}
+    parameters = parse_parameters({"window": window, "evaluation": steps, "data": {"max_gigabytes": 100}})
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
+    made = prepare(RawFile(path, Path(path).read_bytes()), parameters)
+    planned, train = time.perf_counter() - start, made.training.windows("train")
+    order = batch_order(len(train), 1024, seed=1, first_step=0, last_step=500)
+    batches = iter(order)
+    train.gather(next(batches))
+    ready = time.perf_counter() - start
+    begun = time.perf_counter()
+    count = sum(len(train.gather(which)[0]) for which in batches)
+    return {
+        "windows": sum(made.training.index.counts().values()),
+        "train": len(train),
+        "planned_s": planned,
+        "ready_s": ready,
+        "windows_per_s": count / (time.perf_counter() - begun),
+        "before_mib": before,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def in_process(function: str, argument: int | str) -> dict[str, float]:
     """Result of a measurement in a new process."""
     done = subprocess.run(
-        [sys.executable, __file__, function, str(channels)], capture_output=True, text=True, check=True
+        [sys.executable, __file__, function, str(argument)], capture_output=True, text=True, check=True
     )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
+def print_long(num_series: int, rows: int) -> None:
+    """Generate a long file, and measure it in a new process."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "long.parquet")
+        write_long(path, num_series, rows)
+        found = in_process("long", str(path))
+        print(f"{num_series:,} series of {rows:,} rows, {path.stat().st_size / 1e6:,.0f} MB of Parquet, 96 -> 24")
+    print(f"{found['windows']:,} windows ({found['train']:,} of training), {found['planned_s']:.1f} s to the run plan")
+    print(f"{found['ready_s']:.1f} s to the first batch, {found['windows_per_s']:,.0f} windows/s")
+    print(f"peak {found['peak_mib']:,.0f} MiB, of which {found['before_mib']:,.0f} MiB before the file was read")
+
+
 def main() -> None:
     """Print the tables."""
-    if len(sys.argv) > 1:
-        function = {"index": measure, "linear": measure_linear}[sys.argv[1]]
-        print(json.dumps(function(int(sys.argv[2]))))
+    if len(sys.argv) > 1 and sys.argv[1] in ("index", "linear", "long"):
+        whole = {"index": measure, "linear": measure_linear}.get(sys.argv[1])
+        print(json.dumps(measure_long(sys.argv[2]) if whole is None else whole(int(sys.argv[2]))))
         return
-    print(f"{environment()}\n{ROWS:,} rows, 512 -> 96, every window")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--series", type=int, help="series of a long file")
+    parser.add_argument("--rows", type=int, default=200, help="rows of each series of a long file")
+    options = parser.parse_args()
+    print(environment())
+    if options.series:
+        print_long(options.series, options.rows)
+        return
+    print(f"{ROWS:,} rows, 512 -> 96, every window")
     for name, (head, row) in TABLES.items():
         print(f"\n{head}")
         for channels in CHANNELS:

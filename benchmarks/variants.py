@@ -36,7 +36,8 @@ from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.parameters import Parameters, parse_parameters
 from timellm_pipeline.series.prepare import TrainingData, prepare
 from timellm_pipeline.series.reading import RawFile
-from timellm_pipeline.series.windows import Segments, Windows
+from timellm_pipeline.series.segments import Segments
+from timellm_pipeline.series.windows import Windows
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.drift import open_run
 from timellm_pipeline.training.fit import new_model

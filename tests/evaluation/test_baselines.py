@@ -7,7 +7,8 @@ import pytest
 from timellm_pipeline.evaluation import baselines
 from timellm_pipeline.evaluation.baselines import naive, score, seasonal_naive
 from timellm_pipeline.series.panel import Panel
-from timellm_pipeline.series.windows import Segments, Windows
+from timellm_pipeline.series.segments import Segments
+from timellm_pipeline.series.windows import Windows
 
 X = np.array([[1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 9.0, 8.0, 7.0, 6.0]])
 

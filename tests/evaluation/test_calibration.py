@@ -13,7 +13,8 @@ from timellm_pipeline.linear.fitter import Task
 from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.model.intervals import Intervals
 from timellm_pipeline.parameters import WindowParams
-from timellm_pipeline.series.windows import Windows, segments_of
+from timellm_pipeline.series.segments import segments_of
+from timellm_pipeline.series.windows import Windows
 
 WINDOW = WindowParams(seq_len=8, pred_len=4, patch_len=2, stride=1)
 

@@ -7,7 +7,8 @@ from conftest import make_panel
 from timellm_pipeline.evaluation.correction import PartErrors, choose_alpha
 from timellm_pipeline.evaluation.significance import needed_origins
 from timellm_pipeline.parameters import WindowParams
-from timellm_pipeline.series.windows import Windows, segments_of
+from timellm_pipeline.series.segments import segments_of
+from timellm_pipeline.series.windows import Windows
 
 HORIZON = 6
 

@@ -7,7 +7,8 @@ import pytest
 from timellm_pipeline.evaluation.scores import TestScores, season_errors
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.scaling import Scaler
-from timellm_pipeline.series.windows import Segments, Windows
+from timellm_pipeline.series.segments import Segments
+from timellm_pipeline.series.windows import Windows
 
 
 @pytest.fixture

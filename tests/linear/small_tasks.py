@@ -10,7 +10,8 @@ from timellm_pipeline.linear.fitter import Task
 from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.parameters import WindowParams
 from timellm_pipeline.series.panel import Panel
-from timellm_pipeline.series.windows import Windows, segments_of
+from timellm_pipeline.series.segments import segments_of
+from timellm_pipeline.series.windows import Windows
 
 KINDS = ("random walk", "seasonal", "noise", "constant", "trend", "mixed")
 

@@ -12,7 +12,8 @@ from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.linear.residuals import Residuals
 from timellm_pipeline.model.batches import BatchSource
-from timellm_pipeline.series.windows import Windows, segments_of
+from timellm_pipeline.series.segments import segments_of
+from timellm_pipeline.series.windows import Windows
 
 WINDOW = window_of(8, 2)
 FIRST, TRAIN = 6, 6 + 90

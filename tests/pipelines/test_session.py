@@ -18,6 +18,7 @@ from conftest import ROOT, small_parameters
 from synthetic import synthetic_series
 from timellm_pipeline.errors import ParameterError, RefusedError, UserError, find_user_error
 from timellm_pipeline.model.saved import SavedModel
+from timellm_pipeline.model.timellm import TimeLLM
 
 SMALL = {
     "window": {"seq_len": 48, "pred_len": 12, "window_step": 4, "patch_len": 8, "stride": 4},
@@ -419,3 +420,36 @@ def test_compare_writes_a_table_and_no_model_version(csv: Path, backbones: dict[
     report = load_json(tmp_path, "08_reporting/comparison.json", version)
     assert set(report["variants"]) >= set(variants)
     assert not (tmp_path / "06_models/timellm_model").exists()
+
+
+def test_a_long_file_of_ragged_series_trains_and_its_forecast_is_long(tmp_path: Path) -> None:
+    """Stores open and close; a forecast of a long file is joined to it by its own columns."""
+    rng, parts = np.random.default_rng(0), []
+    for number, start in enumerate(("2020-01-01", "2020-01-04", "2020-01-09 06:00", "2020-01-20")):
+        stamps = pd.date_range(start, "2020-01-20 23:00" if number == 1 else "2020-01-21 23:00", freq="h")
+        wave = np.sin(2 * np.pi * stamps.hour / 24) + 0.1 * rng.normal(size=len(stamps))
+        parts.append(pd.DataFrame({"shop": f"={number}", "item": 7, "hour": stamps.astype(str), "sold": wave}))
+    csv = tmp_path / "sales.csv"
+    pd.concat(parts).to_csv(csv, index=False)
+    data = {"id_columns": ["shop", "item"], "date_column": "hour"}
+    dates = {"method": "dates", "validation_from": "2020-01-15", "test_from": "2020-01-18"}
+    window = {"seq_len": 48, "pred_len": 12}
+    run("train", tmp_path, csv, "none", data=data, split=dates, window=window)
+    version = run_plainly("forecast", tmp_path, csv, forecast={"origins": 2})
+    table = pd.read_parquet(tmp_path / "07_model_output/forecast.parquet" / version / "forecast.parquet")
+    assert table.columns[:5].tolist() == ["shop", "item", "window_end", "step", "hour"]
+    assert table["shop"].unique().tolist() == ["=0", "=1", "=2"], "the last one has 48 rows: too few for two origins"
+    assert table.groupby("shop").size().tolist() == [24, 24, 24] and table["item"].unique().tolist() == ["7"]
+    newest = pd.to_datetime(table["hour"]).groupby(table["shop"]).max().astype(str).tolist()
+    assert newest == ["2020-01-22 11:00:00", "2020-01-21 11:00:00", "2020-01-22 11:00:00"], "each after its last row"
+    assert load_json(tmp_path, "08_reporting/future_plot.json", version)["data"]
+    model = TimeLLM.load(tmp_path / "06_models/timellm_model" / newest_model(tmp_path))
+    alone = model.forecast(pd.read_csv(csv).query("shop == '=1'"))  # without a repeated time stamp
+    own = table[table["shop"] == "=1"]
+    expected = own[own["window_end"] == own["window_end"].max()]
+    assert alone["channel"].unique().tolist() == ["=1/7"] and np.allclose(alone["forecast"], expected["forecast"])
+
+
+def newest_model(data_root: Path) -> str:
+    """Newest model version."""
+    return max(path.name for path in (data_root / "06_models/timellm_model").glob("2*"))

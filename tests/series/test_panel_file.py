@@ -13,7 +13,7 @@ from timellm_pipeline.series.borders import SplitBorders
 from timellm_pipeline.series.panel import Panel, Source
 from timellm_pipeline.series.panel_file import find_damage, read_index, read_panel, write_index, write_panel
 from timellm_pipeline.series.prepare import Prepared, prepare
-from timellm_pipeline.series.windows import Segments
+from timellm_pipeline.series.segments import Segments
 
 
 @pytest.fixture

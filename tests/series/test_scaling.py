@@ -1,6 +1,7 @@
 """Scaled units come from training rows alone, stay finite, and go back to original units."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import make_panel
@@ -119,3 +120,22 @@ def test_scaler_survives_json_to_the_last_bit() -> None:
     scaler = fit(make_series(C=5.0))
     assert Scaler.model_validate_json(scaler.model_dump_json()) == scaler
     assert Scaler.model_validate(scaler.model_dump(mode="json")) == scaler
+
+
+def test_the_scale_of_many_series_has_the_bits_of_each_series_alone() -> None:
+    """Series are taken together, which must not change the model of a wide file by its last bit."""
+    rng = np.random.default_rng(0)
+    lengths = np.array([300, 120, 300, 57, 300, 120, 31])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = rng.standard_normal(offsets[-1]) * 1e3 + 17
+    columns = {"start": pd.Timestamp("2020-01-01"), "frequency": "D"}
+    ids = tuple("abcdefg")
+    panel = Panel(ids, values, offsets, np.array([0, 100, 0, 243, 0, 10, 269]), **columns)
+    borders = split_borders(300, SplitParams(), WINDOW)
+    scaler = fit_scaler(panel, borders, "x")
+    scaled = scale_panel(panel, scaler)
+    for number, begin in enumerate(panel.first):
+        own = panel.series(number)[: max(borders.train[1] - begin, WINDOW.seq_len)]
+        assert (scaler.mean[number], scaler.std[number]) == (own.mean(), own.std())
+        alone = ((panel.series(number) - own.mean()) / own.std()).astype(np.float32)
+        assert np.array_equal(scaled.series(number), alone)

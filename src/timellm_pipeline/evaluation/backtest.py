@@ -4,6 +4,8 @@ import pandas as pd
 
 from timellm_pipeline.series.panel import Panel
 
+MOST_LINES = 20
+
 
 def backtest_table(forecast: pd.DataFrame, series: Panel) -> str:
     """Text table of the mean absolute error of each channel over the forecast rows whose values are in the file.
@@ -14,17 +16,19 @@ def backtest_table(forecast: pd.DataFrame, series: Panel) -> str:
         forecast: table of `TimeLLM.forecast`.
         series: validated series in original units.
     """
-    rows = series.stamps_in_file.get_indexer(pd.DatetimeIndex(forecast["timestamp"]))
-    in_file = rows >= 0
-    for number, name in enumerate(series.ids):
-        other = (forecast["channel"] != name).to_numpy()
-        for first, last in series.filled_spans(number):  # interpolated, not measured
-            in_file &= other | (rows < first) | (rows > last)
-    known = forecast[in_file].assign(row=rows[in_file])
+    position = series.stamps_in_file.get_indexer(pd.DatetimeIndex(forecast["timestamp"]))
+    number = forecast["channel"].map(series.number_of).to_numpy()
+    row = position - series.first[number]  # within its series
+    in_file = (position >= 0) & (row >= 0) & (row < series.lengths[number])
+    for one, first, last in series.filled:  # interpolated, not measured
+        in_file &= (number != one) | (row < first) | (row > last)
+    known = forecast[in_file]
     if known.empty:
         return ""
+    truth = series.values[series.offsets[number[in_file]] + row[in_file]]
+    errors = (known["forecast"] - truth).abs().groupby(known["channel"], sort=False).mean()
     lines = [f"  {'channel':<16} {'MAE':>10}   (original units, {known['window_end'].nunique()} origins)"]
-    for channel, part in known.groupby("channel", sort=False):
-        truth = series.series(series.number_of[str(channel)])[part["row"]]
-        lines.append(f"  {channel:<16} {(part['forecast'] - truth).abs().mean():>10.4g}")
+    lines += [f"  {channel:<16} {error:>10.4g}" for channel, error in errors.iloc[:MOST_LINES].items()]
+    if len(errors) > MOST_LINES:
+        lines.append(f"  … and {len(errors) - MOST_LINES:,} more; mean over all {errors.mean():.4g}")
     return "\n".join(lines)

@@ -292,7 +292,7 @@ def _origins(scores: dict[str, TestScores], scaled: Panel) -> pd.DataFrame:
 
 def _example_windows(test: Windows, target: str) -> list[int]:
     """Numbers of a few windows of the target, if it has any, evenly distributed over the test."""
-    of_target = test.segments.numbers_of(test.panel.number_of[target])
+    of_target = test.segments.numbers_of(test.panel.number_of.get(target, -1))  # a long table may have no target
     numbers = of_target if len(of_target) else np.arange(len(test))  # gaps may exclude all windows of the target
     positions = np.linspace(0, len(numbers) - 1, min(NUM_EXAMPLES, len(numbers))).round().astype(int)
     return [int(numbers[position]) for position in positions]

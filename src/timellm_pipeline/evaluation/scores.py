@@ -116,16 +116,18 @@ class TestScores:
 def season_errors(scaled: Panel, rows: tuple[int, int], season: int) -> Float[np.ndarray, "channels"]:
     """Mean absolute error of seasonal naive inside a row range, for each series, in scaled units.
 
+    It is not finite for a series with fewer than two rows there.
+
     Args:
         scaled: series in scaled units.
-        rows: half-open row range.
+        rows: half-open range of grid positions.
         season: season length in rows.
     """
     errors = np.empty(scaled.num_series)
     for number in range(scaled.num_series):
-        values = scaled.series(number)[slice(*rows)].astype(np.float64)
+        values = scaled.series(number)[scaled.rows_inside(number, rows)].astype(np.float64)
         lag = min(season, len(values) - 1)
-        errors[number] = np.abs(values[lag:] - values[:-lag]).mean()
+        errors[number] = np.abs(values[lag:] - values[:-lag]).mean() if lag > 0 else np.nan
     return errors
 
 

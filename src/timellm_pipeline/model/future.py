@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Float32, Int
 from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.series.clock import refuse_future
+from timellm_pipeline.series.long_table import STANDARD
+from timellm_pipeline.series.names import list_names
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import read_series
 from timellm_pipeline.series.time_zone import as_in_file
@@ -24,28 +26,28 @@ LONG_NAMES = (("channel", "value"), ("unique_id", "y"))  # ours, and that of oth
 
 @dataclass(frozen=True)
 class LastWindows:
-    """Windows that end at the last rows of a panel, ordered by series, then by origin (oldest first).
+    """Windows that end at the last rows of each series, ordered by series, then by origin (oldest first).
 
     Attributes:
         panel: validated series in original units.
         inputs: input points in scaled units.
-        names: series that are forecast.
+        series: index in the panel of the series of each window.
         channel: channel index in the scaler of each window.
-        ends: last input row of each origin.
+        ends: grid position of the last input row of each window.
         filled: whether each window contains rows that were filled in.
     """
 
     panel: Panel
     inputs: Float32[np.ndarray, "windows seq_len"]
-    names: list[str]
+    series: Int[np.ndarray, "windows"]
     channel: Int[np.ndarray, "windows"]
-    ends: Int[np.ndarray, "origins"]
+    ends: Int[np.ndarray, "windows"]
     filled: Bool[np.ndarray, "windows"]
 
     @property
     def of_window(self) -> list[str]:
         """Name of the series of each window."""
-        return [name for name in self.names for _ in self.ends]
+        return [self.panel.ids[number] for number in self.series]
 
 
 def panel_of_frame(
@@ -69,7 +71,12 @@ def panel_of_frame(
     data = saved.config.trained_on.data
     if gaps is not None:
         data = data.model_copy(update={"gaps": gaps})
-    return read_series(to_wide(frame, data.date_column), data, Wanted.for_forecast(saved.config.needed_channels))
+    wanted = Wanted.for_forecast(saved.config.needed_channels)
+    if not data.id_columns:  # the model was trained on a wide table
+        return read_series(to_wide(frame, data.date_column), data, wanted)
+    if set(STANDARD) <= set(frame.columns):
+        data = data.with_columns(STANDARD[:1], *STANDARD[1:])
+    return read_series(frame, data, wanted)
 
 
 def to_wide(frame: pd.DataFrame, date_column: str) -> pd.DataFrame:
@@ -96,7 +103,9 @@ def to_wide(frame: pd.DataFrame, date_column: str) -> pd.DataFrame:
 
 
 def select_windows(panel: Panel, saved: SavedModel, origins: int) -> LastWindows:
-    """Windows of `origins` origins: the last row of the panel and earlier rows, `pred_len` rows apart.
+    """Windows of `origins` origins of each series: its last row and earlier rows, `pred_len` rows apart.
+
+    Series of a long table with too few rows are left out and logged.
 
     Args:
         panel: validated series in original units.
@@ -115,23 +124,22 @@ def select_windows(panel: Panel, saved: SavedModel, origins: int) -> LastWindows
         )
     refuse_future(panel)
     seq_len, pred_len = config.window.seq_len, config.window.pred_len
-    panel = panel.select(config.needed_channels)
-    ends = panel.num_rows - 1 - pred_len * np.arange(origins)[::-1]
-    if ends[0] + 1 < seq_len:
-        needed = seq_len + pred_len * (origins - 1)
-        raise SeriesError(
-            f"{panel.num_rows:,} rows are too few: the model needs {seq_len:,} rows"
-            + (f", and {origins} origins {pred_len} rows apart need {needed:,}" if origins > 1 else ""),
-            where=file,
-            do="use a longer table" + (", or lower forecast.origins" if origins > 1 else ""),
-        )
-    filled = np.concatenate([_find_filled(panel, number, ends, seq_len) for number in range(panel.num_series)])
-    channel = np.repeat([saved.scaler.channels.index(name) for name in panel.ids], origins)
-    rows = ends[:, None] + np.arange(1 - seq_len, 1)
-    values = np.concatenate([panel.series(number)[rows] for number in range(panel.num_series)])
+    panel = panel.select([name for name in config.needed_channels if name in panel.number_of])
+    back = pred_len * np.arange(origins)[::-1]
+    chosen = np.flatnonzero(panel.lengths >= seq_len + back[0])
+    _report_short(panel, chosen, seq_len, pred_len, origins)
+    series = np.repeat(chosen, origins)
+    last = (panel.lengths[chosen, None] - 1 - back).reshape(-1)  # row within its series
+    filled = np.zeros((len(chosen), origins), dtype=bool)
+    for place in np.flatnonzero(np.isin(chosen, panel.filled[:, 0])):  # only series with gaps
+        number = int(chosen[place])
+        filled[place] = _find_filled(panel, number, panel.lengths[number] - 1 - back, seq_len)
+    number_of = {name: number for number, name in enumerate(saved.scaler.channels)}
+    channel = np.array([number_of[panel.ids[number]] for number in chosen]).repeat(origins)
+    values = panel.values[(panel.offsets[series] + last)[:, None] + np.arange(1 - seq_len, 1)]
     with np.errstate(over="ignore", invalid="ignore"):
         inputs = saved.scaler.scale(values, channel).astype(np.float32)
-    selected = LastWindows(panel, inputs, list(panel.ids), channel, ends, filled)
+    selected = LastWindows(panel, inputs, series, channel, panel.first[series] + last, filled.reshape(-1))
     with np.errstate(over="ignore"):
         _refuse_not_finite(inputs**2, selected)  # the network divides by the deviation of the window
     return selected
@@ -151,18 +159,16 @@ def forecast_table(
     Raises SeriesError if a forecast is not a finite number.
     """
     _refuse_not_finite(forecasts, selected)
-    panel, scaler, names = selected.panel, saved.scaler, selected.names
-    pred_len, origins = forecasts.shape[1], len(selected.ends)
-    last = panel.stamps[selected.ends]
-    stamps = [pd.date_range(end, periods=pred_len + 1, freq=panel.frequency)[1:] for end in last]
-    after = pd.DatetimeIndex(np.concatenate(stamps))
-    points = np.tile(np.arange(origins * pred_len), len(names))
+    panel, scaler, pred_len = selected.panel, saved.scaler, forecasts.shape[1]
+    grid = pd.date_range(panel.start, periods=int(selected.ends.max()) + pred_len + 1, freq=panel.frequency)
+    stamps = as_in_file(grid, panel.zone)
+    after = selected.ends[:, None] + np.arange(1, pred_len + 1)
     table = pd.DataFrame(
         {
-            "channel": np.repeat(np.array(names, dtype=object), origins * pred_len),
-            "window_end": as_in_file(pd.DatetimeIndex(last.repeat(pred_len)), panel.zone)[points],
-            "step": np.tile(np.arange(1, pred_len + 1, dtype=np.int32), len(names) * origins),
-            "timestamp": as_in_file(after, panel.zone)[points],
+            "channel": np.array(panel.ids, dtype=object)[selected.series].repeat(pred_len),
+            "window_end": stamps[selected.ends.repeat(pred_len)],
+            "step": np.tile(np.arange(1, pred_len + 1, dtype=np.int32), len(after)),
+            "timestamp": stamps[after.reshape(-1)],
             "forecast": scaler.unscale(forecasts, selected.channel).reshape(-1),
         }
     )
@@ -176,8 +182,34 @@ def forecast_table(
     return table
 
 
+def _report_short(panel: Panel, chosen: np.ndarray, seq_len: int, pred_len: int, origins: int) -> None:
+    """Log the series with too few rows for a forecast. Raises SeriesError for a wide table, or if no series is left."""
+    short = np.setdiff1d(np.arange(panel.num_series), chosen)
+    if not len(short):
+        return
+    is_long, needed = bool(panel.source.id_columns), seq_len + pred_len * (origins - 1)
+    rows = f"{panel.num_rows:,} rows are" if not is_long else f"at most {panel.lengths.max():,} rows of a series are"
+    if not is_long or not len(chosen):
+        raise SeriesError(
+            f"{rows} too few: the model needs {seq_len:,} rows"
+            + (f", and {origins} origins {pred_len} rows apart need {needed:,}" if origins > 1 else ""),
+            where=panel.source.path,
+            do="use a longer table" + (", or lower forecast.origins" if origins > 1 else ""),
+        )
+    log.warning(
+        "%s of %s series have fewer than the %s rows that the model needs, and are not forecast: %s",
+        f"{len(short):,}",
+        f"{panel.num_series:,}",
+        f"{needed:,}",
+        list_names([panel.ids[number] for number in short]),
+    )
+
+
 def _find_filled(panel: Panel, number: int, ends: np.ndarray, seq_len: int) -> Bool[np.ndarray, "origins"]:
     """For each origin, whether the window of one series contains filled rows. Such windows are logged.
+
+    Args:
+        ends: last input row of each origin, counted within the series.
 
     Raises SeriesError for `data.gaps: drop_windows`, which excludes windows with a gap from forecasts too.
     """
@@ -191,9 +223,9 @@ def _find_filled(panel: Panel, number: int, ends: np.ndarray, seq_len: int) -> B
     inside = [(max(first, end + 1 - seq_len), min(last, end)) for first, last in spans]
     rows = [(first, last) for first, last in inside if first <= last]
     what = (
-        f"the window of channel `{shown(name)}` that ends at {panel.stamps[end]} contains "
+        f"the window of channel `{shown(name)}` that ends at {panel.stamps[panel.first[number] + end]} contains "
         f"{sum(last - first + 1 for first, last in rows)} of {seq_len} rows that are missing in the file, the first at "
-        f"{panel.stamps[rows[0][0]]}"
+        f"{panel.stamps[panel.first[number] + rows[0][0]]}"
     )
     if panel.drop_filled:
         raise SeriesError(

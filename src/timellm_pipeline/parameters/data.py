@@ -4,10 +4,11 @@ import codecs
 import csv
 import inspect
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 from unicodedata import category
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from timellm_pipeline.parameters.group import Group
 
@@ -47,8 +48,18 @@ JOINERS = "\u200c\u200d"  # zero-width joiners: Persian, Indic scripts and emoji
 class DataParams(Group):
     """`data`: the format of the raw file."""
 
+    layout: Literal["auto", "wide", "long"] = "auto"
+    """`wide`: one row per time stamp, one column per series; `long`: one row per series and time stamp; `auto`: long if
+    the file has the columns `unique_id`, `ds` and `y`, or repeated time stamps beside a column of ids."""
+
     date_column: str = "date"
     """Name of the column with the time stamps."""
+
+    id_columns: list[str] = Field(default_factory=list)
+    """Long tables: columns that identify a series; empty: found by `auto`."""
+
+    value_column: str | None = None
+    """Long tables: column with the values; null: the only other column of numbers."""
 
     gaps: Literal["error", "interpolate", "drop_windows"] = "error"
     """How to handle missing time stamps and empty cells: `error` stops and names the first one; `interpolate`
@@ -62,10 +73,30 @@ class DataParams(Group):
     """Options of pandas.read_csv, such as `{sep: ";", decimal: ",", thousands: ".", encoding: gb18030}`, and
     `dayfirst` or `date_format` of pandas.to_datetime. Options that are not set are detected from the file."""
 
-    @field_validator("date_column")
+    @field_validator("date_column", "value_column")
     @classmethod
-    def _clean_date_column(cls, name: str) -> str:
-        return clean_name(name)
+    def _clean_column(cls, name: str | None) -> str | None:
+        return None if name is None else clean_name(name)
+
+    @field_validator("id_columns", mode="before")
+    @classmethod
+    def _clean_id_columns(cls, names: Any) -> Any:
+        names = [names] if isinstance(names, str) else names
+        if not isinstance(names, list | tuple):
+            return names
+        return [clean_name(name) if isinstance(name, str) else name for name in names]
+
+    @model_validator(mode="after")
+    def _long_columns_of_a_long_table(self) -> "DataParams":
+        if self.layout == "wide" and (self.id_columns or self.value_column is not None):
+            raise ValueError("id_columns and value_column are columns of a long table; set layout to long or auto")
+        return self
+
+    def with_columns(self, ids: Sequence[str], date: str, value: str | None) -> "DataParams":
+        """The parameters with the columns of a long table that were recognised; unchanged for a wide table (no ids)."""
+        if not ids:
+            return self
+        return self.model_copy(update={"id_columns": list(ids), "date_column": date, "value_column": value})
 
     @field_validator("csv")
     @classmethod

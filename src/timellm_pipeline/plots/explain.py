@@ -22,8 +22,10 @@ def draw_borders(series: Panel, borders: Borders, channel: str) -> go.Figure:
     figure = go.Figure()
     dates = series.stamps.astype(str)
     line = {"color": COLORS["input"], "width": 1}
-    values = series.series(series.number_of[channel])[::stride]
-    figure.add_scatter(x=dates[::stride].tolist(), y=values.tolist(), line=line, name=plain(channel))
+    number = series.number_of[channel]
+    values, begin = series.series(number), int(series.first[number])
+    own_dates = dates[begin : begin + len(values)]
+    figure.add_scatter(x=own_dates[::stride].tolist(), y=values[::stride].tolist(), line=line, name=plain(channel))
     for name, color in RANGE_COLORS.items():
         first, last = getattr(borders, name)
         own = first if name == "train" else getattr(borders, "train" if name == "validation" else "validation")[1]

@@ -23,23 +23,27 @@ def plot_future(forecast: pd.DataFrame, series: Panel) -> go.Figure:
         forecast: table of `TimeLLM.forecast`.
         series: validated series that was forecast, in original units.
     """
-    channels = list(dict.fromkeys(forecast["channel"]))[:MOST_PANELS]
+    channels = forecast["channel"].unique()[:MOST_PANELS].tolist()
+    forecast = forecast[forecast["channel"].isin(channels)]
     pred_len = int(forecast["step"].max())
     season = season_length(series.frequency)
     levels = sorted({int(name) for name in re.findall(r"lower_(\d+)", " ".join(forecast.columns))}, reverse=True)
     figure = make_subplots(rows=len(channels), cols=1, vertical_spacing=0.25 / max(len(channels), 1))
     origins = sorted(forecast["window_end"].unique())
     stamps = series.stamps_in_file
-    last_rows = stamps.get_indexer(pd.DatetimeIndex(origins))
-    first_shown = max(last_rows[0] - MOST_SEEN * pred_len, 0)
+    first_shown = max(stamps.get_indexer(pd.DatetimeIndex(origins[:1]))[0] - MOST_SEEN * pred_len, 0)
     for row, channel in enumerate(channels, start=1):
-        values = series.series(series.number_of[channel])
-        _line(figure, row, "history", stamps[first_shown:], values[first_shown:], color="input")
-        for number, origin in enumerate(origins):
-            part = forecast[(forecast["channel"] == channel) & (forecast["window_end"] == origin)]
+        number_in_panel = series.number_of[channel]
+        values, begin = series.series(number_in_panel), int(series.first[number_in_panel])
+        shown = slice(max(first_shown - begin, 0), None)
+        own_stamps = stamps[begin : begin + len(values)]
+        _line(figure, row, "history", own_stamps[shown], values[shown], color="input")
+        own = forecast[forecast["channel"] == channel]
+        for number, (origin, part) in enumerate(own.groupby("window_end", sort=True)):
             for level in levels:
                 _band(figure, row, part, level, shown=row == 1 and number == 0)
-            naive = seasonal_naive(values[: last_rows[number] + 1][None], pred_len, season)[0]
+            last = int(own_stamps.get_indexer(pd.DatetimeIndex([origin]))[0])
+            naive = seasonal_naive(values[: last + 1][None], pred_len, season)[0]
             first = number == 0
             _line(figure, row, "seasonal naive", part["timestamp"], naive, dash="dot", legend=first)
             _line(figure, row, "forecast", part["timestamp"], part["forecast"].to_numpy(), width=2, legend=first)

@@ -9,6 +9,10 @@ from timellm_pipeline.parameters import SplitParams, WindowParams
 ROWS_A_MONTH = {"ett_hour": 30 * 24, "ett_minute": 30 * 24 * 4}
 ETT_MONTHS = (12, 4, 4)
 RANGES = ("train", "validation", "test")
+HOW_TO_CHANGE = {
+    "recent": "set split.test_rows and split.val_rows",
+    "dates": "change split.validation_from and split.test_from",
+}
 HORIZONS = 24  # length of validation and test (`recent`) in horizons; evaluation/significance.py needs at least 16
 
 
@@ -29,6 +33,11 @@ class Borders(BaseModel):
     def train_rows(self) -> int:
         """Number of training rows. The scaler is fitted on the same rows."""
         return self.train[1] - self.train[0]
+
+    @property
+    def lookback(self) -> int:
+        """Rows of a lookback (`seq_len`)."""
+        return self.validation[1] - self.test[0]
 
 
 class SplitBorders(BaseModel):
@@ -73,7 +82,12 @@ def rows_of(length: int | str | None, frequency: str | None, pred_len: int) -> i
 
 
 def split_borders(
-    num_rows: int, split: SplitParams, window: WindowParams, file: str = "the series", frequency: str | None = None
+    num_rows: int,
+    split: SplitParams,
+    window: WindowParams,
+    file: str = "the series",
+    frequency: str | None = None,
+    stamps: pd.DatetimeIndex | None = None,
 ) -> Borders:
     """Row ranges of train, validation and test. The last two start with the lookback of their first window.
 
@@ -85,6 +99,7 @@ def split_borders(
         num_rows: rows of the time grid.
         file: name of the file in error messages.
         frequency: pandas alias of the step of the grid.
+        stamps: time stamps of the grid, as in the file; needed for the method `dates`.
 
     Raises:
         SeriesError: if the file is too short for the borders, or a range is too short for one window. The message
@@ -100,6 +115,10 @@ def split_borders(
         lengths = (split.test_rows, split.val_rows)
         test_rows, val_rows = (rows_of(length, frequency, window.pred_len) for length in lengths)
         train_end, validation_end, test_end = num_rows - test_rows - val_rows, num_rows - test_rows, num_rows
+    elif split.method == "dates":
+        assert stamps is not None, "the method `dates` needs the time stamps of the grid"
+        train_end, validation_end = (_first_row(str(text), stamps) for text in (split.validation_from, split.test_from))
+        test_end = num_rows
     else:
         month = ROWS_A_MONTH[split.method]
         train_end, validation_end, test_end = (month * sum(ETT_MONTHS[: n + 1]) for n in range(3))
@@ -125,7 +144,7 @@ def split_borders(
                 f"{needed[name]:,} (seq_len {window.seq_len}, pred_len {window.pred_len})",
                 where=file,
                 do=f"lower {'window.seq_len or ' if name == 'train' else ''}window.pred_len, "
-                f"{'set split.test_rows and split.val_rows' if split.method == 'recent' else 'change split'}, "
+                f"{HOW_TO_CHANGE.get(split.method, 'change split')}, "
                 "or give a longer series",
             )
     return Borders(
@@ -134,3 +153,11 @@ def split_borders(
         validation=(train_end - window.seq_len, validation_end),
         test=(validation_end - window.seq_len, test_end),
     )
+
+
+def _first_row(text: str, stamps: pd.DatetimeIndex) -> int:
+    """First row whose time stamp is not before the given one. Zones are compared if both have one."""
+    stamp = pd.Timestamp(text)
+    if stamp.tzinfo is None or stamps.tz is None:
+        stamp, stamps = stamp.tz_localize(None), stamps.tz_localize(None)
+    return int(stamps.searchsorted(stamp, side="left"))

@@ -28,11 +28,17 @@ class Source:
         path: path of the file, or a name for a table in memory.
         sha256: digest of the bytes of the file; None for a table in memory.
         num_rows: rows of the file.
+        id_columns: columns of a long table that identify a series; empty for a wide table.
+        date_column: column with the time stamps.
+        value_column: column with the values of a long table.
     """
 
     path: str = "the table"
     sha256: str | None = None
     num_rows: int = 0
+    id_columns: tuple[str, ...] = ()
+    date_column: str = "date"
+    value_column: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +116,11 @@ class Panel:
     def series(self, number: int) -> Float[np.ndarray, "rows"]:
         """Values of one series, as a view."""
         return self.values[self.offsets[number] : self.offsets[number + 1]]
+
+    def rows_inside(self, number: int, rows: tuple[int, int]) -> slice:
+        """Rows of one series inside a half-open range of grid positions."""
+        begin = int(self.first[number])
+        return slice(max(rows[0] - begin, 0), max(rows[1] - begin, 0))
 
     def filled_spans(self, number: int) -> Int[np.ndarray, "spans 2"]:
         """First and last row of each filled span of one series."""

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from timellm_pipeline.series.panel import Panel, Source
-from timellm_pipeline.series.windows import IndexFacts, Segments, WindowIndex
+from timellm_pipeline.series.segments import Segments
+from timellm_pipeline.series.windows import IndexFacts, WindowIndex
 
 KEY = b"timellm_pipeline"
 
@@ -56,7 +57,7 @@ def read_panel(path: Path) -> Panel:
         zone=facts["zone"],
         filled=np.array(facts["filled"], dtype=np.int64).reshape(-1, 3),
         drop_filled=facts["drop_filled"],
-        source=Source(**facts["source"]),
+        source=Source(**{**facts["source"], "id_columns": tuple(facts["source"].get("id_columns", ()))}),
         data_id=facts["data_id"],
     )
 

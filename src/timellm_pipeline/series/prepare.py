@@ -22,11 +22,12 @@ from timellm_pipeline.parameters import (
 )
 from timellm_pipeline.series.borders import SplitBorders, split_borders
 from timellm_pipeline.series.identity import digest_of
+from timellm_pipeline.series.long_parquet import read_long_parquet
 from timellm_pipeline.series.panel import Panel, Source
 from timellm_pipeline.series.plan import RunPlan, plan_run
 from timellm_pipeline.series.reading import RawFile, read_table
 from timellm_pipeline.series.scaling import Scaler, fit_scaler, scale_panel
-from timellm_pipeline.series.validation import Wanted, validate_series
+from timellm_pipeline.series.validation import Wanted, validate_rows, validate_series
 from timellm_pipeline.series.windows import WindowIndex, Windows, build_window_index, used_channels
 
 
@@ -111,14 +112,19 @@ def validate(raw_series: RawFile | pd.DataFrame, data: DataParams, window: Windo
 
 def read_series(raw: RawFile | pd.DataFrame, data: DataParams, wanted: Wanted) -> Panel:
     """Validated series of the wanted columns of a raw file or table, in original units."""
+    rows = None if isinstance(raw, pd.DataFrame) else read_long_parquet(raw, data)
+    if rows is not None and isinstance(raw, RawFile):
+        return validate_rows(*rows, Source(raw.path, raw.sha256), data, wanted)
     table = raw if isinstance(raw, pd.DataFrame) else read_table(raw, data)
     path, sha256 = ("the table", None) if isinstance(raw, pd.DataFrame) else (raw.path, raw.sha256)
-    return validate_series(table, Source(path, sha256, len(table)), data, wanted)
+    source = Source(path, sha256, len(table), date_column=data.date_column)
+    return validate_series(table, source, data, wanted)
 
 
 def split(series: Panel, split: SplitParams, window: WindowParams, evaluation: EvaluationParams) -> SplitBorders:
     """Row ranges of the splits, the channels in use, and the data id of everything computed from them."""
-    borders = split_borders(series.num_rows, split, window, series.source.path, series.frequency)
+    stamps = series.stamps_in_file if split.method == "dates" else None
+    borders = split_borders(series.num_rows, split, window, series.source.path, series.frequency, stamps)
     series_digest = series.digest()
     data_id = digest_of(
         {

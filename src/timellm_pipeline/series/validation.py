@@ -1,11 +1,9 @@
-"""Validation of a raw table: dates must be valid and evenly spaced, channels numeric and complete."""
+"""Validation of a raw table, wide or long: dates must be valid and evenly spaced, values numeric and complete."""
 
 import difflib
 import logging
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, time, timedelta
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,22 +15,18 @@ from timellm_pipeline.series.dates import parse_dates, repeated_hour
 from timellm_pipeline.series.frequency import find_frequency
 from timellm_pipeline.series.gaps import fill_gaps
 from timellm_pipeline.series.lines import line_of
+from timellm_pipeline.series.long_rows import LongRows, panel_of_rows
+from timellm_pipeline.series.long_table import LongColumns, find_columns, rows_of_table
 from timellm_pipeline.series.names import clean_names, list_names, text_names
+from timellm_pipeline.series.numbers import to_numbers
 from timellm_pipeline.series.panel import NO_SPANS, Panel, Source
 
 log = logging.getLogger(__name__)
 
 GIVE_CHANNELS = "give a table with the channels that the model was trained on"
-_REMOVE = "fill the value in, or remove the column if it is not a channel"
 REPEATED_HOUR = (
     "this looks like the repeated hour of a daylight saving time change: write time stamps in UTC or with their UTC "
     "offset, and do not delete rows"
-)
-KINDS = (
-    ((list, tuple, dict, set, np.ndarray), "lists or dictionaries"),
-    ((date, time, pd.Period), "dates or times"),  # datetime and Timestamp are subclasses of date
-    ((timedelta, np.timedelta64), "durations"),
-    ((complex, np.complexfloating), "complex numbers"),
 )
 
 
@@ -47,6 +41,8 @@ class Wanted:
         advice: what to do if a channel is missing; `{near}` is replaced by the most similar name.
         of_another_set: a column that every other data set must have: if one of `channels` is missing and this one is
             not, all columns are read. None: a missing channel is an error.
+        in_wide: whether `channels` are required of wide tables only.
+        may_be_absent: whether a long table may lack some of `channels`: a store has closed.
     """
 
     noun: str
@@ -54,17 +50,20 @@ class Wanted:
     others: bool
     advice: str
     of_another_set: str | None = None
+    in_wide: bool = False
+    may_be_absent: bool = False
 
     @classmethod
     def for_training(cls, window: WindowParams) -> "Wanted":
-        """The target and, for `M` and `MS`, every other column."""
+        """The target and, for `M` and `MS`, every other series. A long table with `M` needs no target."""
         advice = "set window.target, for example --params window.target={near}"
-        return cls("target channel", (window.target,), window.features != "S", advice)
+        in_wide = window.features == "M"
+        return cls("target channel", (window.target,), window.features != "S", advice, in_wide=in_wide)
 
     @classmethod
     def for_forecast(cls, channels: Sequence[str]) -> "Wanted":
         """Only the channels that a trained model forecasts."""
-        return cls("channel", tuple(channels), False, GIVE_CHANNELS)
+        return cls("channel", tuple(channels), False, GIVE_CHANNELS, may_be_absent=True)
 
     @classmethod
     def for_scoring(cls, channels: Sequence[str], target: str) -> "Wanted":
@@ -73,12 +72,12 @@ class Wanted:
 
 
 def validate_series(table: pd.DataFrame, source: Source, data: DataParams, wanted: Wanted) -> Panel:
-    """Validated panel of a wide table: one evenly spaced float64 series per channel, in original units.
+    """Validated panel of a table: evenly spaced float64 series in original units.
 
     If `data.gaps` is not `error`, missing rows and values are filled in. Unsorted rows are sorted with a warning.
 
     Args:
-        table: the file as read: one column with time stamps and one column per channel.
+        table: the file as read: one column with time stamps and one column per channel, or a long table.
         source: file or table, for messages and for the panel.
         wanted: columns that become series.
 
@@ -92,6 +91,44 @@ def validate_series(table: pd.DataFrame, source: Source, data: DataParams, wante
     if table.empty:
         raise SeriesError("the file has no rows", where=file, do="give a CSV with a header and one row per time stamp")
     table = table.set_axis(clean_names([str(name) for name in text_names(table.columns, file)], file), axis=1)
+    columns = find_columns(table, data, file)
+    if columns is not None:
+        return validate_rows(rows_of_table(table, columns, data, file), columns, source, data, wanted)
+    return _reported(_of_wide(table, source, data, wanted))
+
+
+def validate_rows(rows: LongRows, columns: LongColumns, source: Source, data: DataParams, wanted: Wanted) -> Panel:
+    """As `validate_series`, for the rows of a long table. The ids of the series are known only then."""
+    source = replace(source, num_rows=len(rows.values), **columns.names_of_source())
+    panel = panel_of_rows(rows, data, source)
+    if wanted.in_wide:
+        wanted = replace(wanted, channels=())
+    elif wanted.may_be_absent:
+        wanted = replace(wanted, channels=_present(panel, wanted.channels))
+    return _reported(panel.select(_choose(list(panel.ids), wanted, source.path)))
+
+
+def _present(panel: Panel, channels: tuple[str, ...]) -> tuple[str, ...]:
+    """The wanted series that a long table has; all of them if it has none, which is an error. Others are logged."""
+    present = tuple(name for name in channels if name in panel.number_of)
+    absent = [name for name in channels if name not in panel.number_of]
+    if absent and present:
+        log.warning("%s: it has no rows of %s series: %s", panel.source.path, f"{len(absent):,}", list_names(absent))
+    return present or channels
+
+
+def _reported(panel: Panel) -> Panel:
+    """The panel, after a report of constant series and of rows in the future."""
+    _report_constant(panel)
+    ahead = future_by(panel)
+    if ahead is not None:
+        log.warning("%s: the newest row, %s, is %s in the future", panel.source.path, panel.stamps[-1], ahead)
+    return panel
+
+
+def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Wanted) -> Panel:
+    """Panel of a wide table: one series per channel, all of the same length."""
+    file = source.path
     if data.date_column not in table.columns:
         raise SeriesError(
             f"there is no column `{data.date_column}`; the columns are {list_names(list(table.columns))}",
@@ -101,7 +138,7 @@ def validate_series(table: pd.DataFrame, source: Source, data: DataParams, wante
     parsed = parse_dates(table[data.date_column], data, file)
     present = [name for name in table.columns if name != data.date_column]
     names = _choose(present, wanted, file)
-    values = _numbers(table[names], data, file, may_be_missing=data.gaps != "error")
+    values = to_numbers(table[names], data, file, may_be_missing=data.gaps != "error")
     rows = pd.DataFrame(values).set_index(pd.DatetimeIndex(parsed.stamps), append=True)
     rows = _in_order(rows, parsed.zone, data, file)
     numbered = pd.Series(rows.index.get_level_values(1), index=rows.index.get_level_values(0))
@@ -126,10 +163,6 @@ def validate_series(table: pd.DataFrame, source: Source, data: DataParams, wante
             where=file,
             do="correct the time stamps so that they are evenly spaced",
         )
-    _report_constant(panel)
-    ahead = future_by(panel)
-    if ahead is not None:
-        log.warning("%s: the newest row, %s, is %s in the future", file, panel.stamps[-1], ahead)
     return panel
 
 
@@ -181,80 +214,11 @@ def _in_order(rows: pd.DataFrame, zone: str | None, data: DataParams, file: str)
     return rows.iloc[np.argsort(dates.to_numpy(), kind="stable")]
 
 
-def _numbers(table: pd.DataFrame, data: DataParams, file: str, may_be_missing: bool) -> dict[str, np.ndarray]:
-    """Each channel as float64. Raises SeriesError that lists the problems of the channels."""
-    values, problems = {}, []
-    for name in table.columns:
-        column = table[name]
-        kind = _not_numbers(column)
-        if kind is not None:
-            fact = f"channel `{shown(name)}` contains {kind}, not real numbers"
-            problems.append((fact, f"column `{shown(name)}`", "write real numbers, or remove the column"))
-            continue
-        if column.dtype == object:  # integers of hundreds of digits overflow float64
-            column = column.map(lambda value: np.inf if isinstance(value, int) and abs(value) > 1e308 else value)
-        numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        missing = column.isna().to_numpy()
-        bad = np.flatnonzero(~np.isfinite(numbers) & ~(missing & may_be_missing))
-        if missing.all():
-            problems.append((f"channel `{shown(name)}` has no values", f"column `{shown(name)}`", _REMOVE))
-        elif bad.size:
-            row = int(bad[0])
-            found = column.iloc[row]
-            fact = (
-                f"a value of channel `{shown(name)}` is missing"
-                if missing[row]
-                else f"{found if isinstance(found, float) else _quoted(found)} is not a finite number"
-            )
-            position = f"line {line_of(row, data.csv)}, column `{shown(name)}` ({bad.size} such values in this column)"
-            problems.append((fact, position, _advice(found, bool(missing[row]))))
-        values[str(name)] = numbers
-    if problems:
-        more = (
-            f"; and {len(problems) - 1} more channels, for example `{shown(table.columns[-1])}`"
-            if len(problems) > 9
-            else ""
-        )
-        listed = "; ".join(fact if n == 0 else f"{fact} ({spot})" for n, (fact, spot, _) in enumerate(problems[:5]))
-        raise SeriesError(listed + more, where=f"{file}, {problems[0][1]}", do=problems[0][2])
-    return values
-
-
-def _not_numbers(column: pd.Series) -> str | None:
-    """Kind of values that pandas would convert to numbers although they are not; None for numbers and text."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.cat.categories.to_series()
-    if pd.api.types.is_datetime64_any_dtype(column) or isinstance(column.dtype, pd.PeriodDtype):
-        return "dates"
-    if pd.api.types.is_timedelta64_dtype(column):
-        return "durations"
-    if pd.api.types.is_complex_dtype(column):
-        return "complex numbers"
-    if column.dtype == object:
-        present = column[column.map(lambda value: value is not pd.NaT)]
-        for kinds, name in KINDS:
-            if present.map(lambda value, kinds=kinds: isinstance(value, kinds)).any():
-                return name
-    return None
-
-
-def _quoted(found: object) -> str:
-    return f"'{shown(found)}'" if isinstance(found, str) else shown(repr(found))
-
-
-def _advice(found: object, missing: bool) -> str:
-    text = str(found).strip()
-    if missing:
-        return "fill the value in, or set data.gaps to interpolate or drop_windows"
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text):
-        return 'remove the thousands separators, or set data.csv to {thousands: ","}'
-    if re.fullmatch(r"-?\d+,\d+", text):
-        return 'write decimal points, or set data.csv to {decimal: ","}'
-    return _REMOVE
-
-
 def _report_constant(panel: Panel) -> None:
-    named_values = [(name, panel.series(number)) for number, name in enumerate(panel.ids)]
-    constant = [name for name, values in named_values if np.ptp(values) <= 1e-9 * np.abs(values).max()]
-    if constant:
-        log.warning("%s: these channels are constant or almost constant", list_names(constant))
+    starts = panel.offsets[:-1]
+    largest, smallest = np.maximum.reduceat(panel.values, starts), np.minimum.reduceat(panel.values, starts)
+    constant = np.flatnonzero(largest - smallest <= 1e-9 * np.maximum(np.abs(largest), np.abs(smallest)))
+    if len(constant):
+        log.warning(
+            "%s: these channels are constant or almost constant", list_names([panel.ids[number] for number in constant])
+        )

@@ -5,8 +5,8 @@ segment (series, first start, count, step) describes all of them: an index of te
 Training shuffles window numbers, never patches. A batch is one fancy index into the values, without a Python loop.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+import logging
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -17,8 +17,11 @@ from timellm_pipeline.parameters import EvaluationParams, SplitParams, WindowPar
 from timellm_pipeline.series.borders import RANGES, Borders
 from timellm_pipeline.series.frequency import seasons_of
 from timellm_pipeline.series.names import list_names
-from timellm_pipeline.series.panel import NO_SPANS, Panel
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.segments import Segments, segments_of
 from timellm_pipeline.series.steps import derive_step, limits_of
+
+log = logging.getLogger(__name__)
 
 
 def used_channels(channels: list[str], window: WindowParams) -> list[str]:
@@ -29,87 +32,6 @@ def used_channels(channels: list[str], window: WindowParams) -> list[str]:
 def forecast_channels(channels: list[str], window: WindowParams) -> list[str]:
     """Channels that are validated, tested and forecast: all channels for `M`, the target for `S` and `MS`."""
     return channels if window.features == "M" else [window.target]
-
-
-@dataclass(frozen=True, eq=False)
-class Segments:
-    """Windows as arithmetic sequences. Windows are numbered consecutively, segment after segment.
-
-    Attributes:
-        series: index of the series of each segment.
-        first: start row of the first window of each segment, counted within its series.
-        count: number of windows of each segment.
-        step: rows between the starts of neighbouring windows.
-    """
-
-    series: Int[np.ndarray, "segments"]
-    first: Int[np.ndarray, "segments"]
-    count: Int[np.ndarray, "segments"]
-    step: Int[np.ndarray, "segments"]
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    @property
-    def columns(self) -> tuple[Int[np.ndarray, "segments"], ...]:
-        """All attributes, which define the windows."""
-        return self.series, self.first, self.count, self.step
-
-    @cached_property
-    def _ends(self) -> Int[np.ndarray, "segments"]:
-        return np.cumsum(self.count)
-
-    def locate(self, which: Int[np.ndarray, "batch"]) -> tuple[Int[np.ndarray, "batch"], Int[np.ndarray, "batch"]]:
-        """Series index and start row (within the series) of the windows with the given numbers."""
-        segment = np.searchsorted(self._ends, which, side="right")
-        position = which - (self._ends[segment] - self.count[segment])
-        return self.series[segment], self.first[segment] + position * self.step[segment]
-
-    def numbers_of(self, series: int) -> Int[np.ndarray, "windows"]:
-        """Numbers of all windows of one series, sorted by time."""
-        ends = self._ends[self.series == series]
-        counts = self.count[self.series == series]
-        ranges = [np.arange(end - count, end) for end, count in zip(ends, counts)]
-        return np.concatenate([np.zeros(0, dtype=np.int64), *ranges])
-
-
-def segments_of(panel: Panel, numbers: list[int], rows: tuple[int, int], step: int, window: WindowParams) -> Segments:
-    """Segments of the windows of some series that lie completely inside a range of the grid, `step` rows apart.
-
-    With `data.gaps: drop_windows`, windows that contain filled rows of their series are excluded.
-
-    Args:
-        numbers: indices of the series.
-        rows: half-open range of grid positions.
-        step: rows between the starts of neighbouring windows.
-        window: `seq_len` and `pred_len`.
-    """
-    length = window.seq_len + window.pred_len
-    found = []
-    for number in numbers:
-        begin = int(panel.first[number])
-        first, last = max(rows[0] - begin, 0), min(rows[1] - begin, int(panel.lengths[number]))
-        windows = max((last - first - length) // step + 1, 0)
-        spans = panel.filled_spans(number) if panel.drop_filled else NO_SPANS[:, 1:]
-        for low, high in _between(spans, first, windows, step, length):
-            found.append((number, first + low * step, high - low, step))
-    columns = np.array(found, dtype=np.int64).reshape(-1, 4).T
-    return Segments(*columns)
-
-
-def _between(
-    spans: Int[np.ndarray, "spans 2"], first: int, windows: int, step: int, length: int
-) -> list[tuple[int, int]]:
-    """Half-open ranges of window numbers that overlap no span. Window k covers `length` rows from first + k * step."""
-    ranges, free = [], 0
-    for begin, end in spans.tolist():
-        touched = max(-(-(begin - length + 1 - first) // step), 0)  # first window that overlaps the span
-        if touched > free:
-            ranges.append((free, min(touched, windows)))
-        free = max(free, (end - first) // step + 1)  # first window that starts after the span
-    if free < windows:
-        ranges.append((free, windows))
-    return [(low, high) for low, high in ranges if low < high]
 
 
 class IndexFacts(BaseModel):
@@ -193,13 +115,7 @@ def build_window_index(
         rows = getattr(borders, name)
         steps[name] = given or derive_step(len(segments_of(panel, numbers, rows, 1, window)), limits[name], seasons)
         splits[name] = segments_of(panel, numbers, rows, steps[name], window)
-        without = [panel.ids[number] for number in np.setdiff1d(numbers, splits[name].series)]
-        if without:
-            raise SeriesError(
-                f"every {name} window of the channels {list_names(without)} contains a gap",
-                where="data.gaps",
-                do="set data.gaps to interpolate, lower window.seq_len, or remove these channels",
-            )
+        _refuse_or_report(panel, np.setdiff1d(numbers, splits[name].series), name, rows, window)
     facts = IndexFacts(
         data_id=data_id,
         seq_len=window.seq_len,
@@ -213,6 +129,40 @@ def build_window_index(
         split=split,
     )
     return WindowIndex(panel.ids, splits, facts)
+
+
+def _refuse_or_report(
+    panel: Panel, without: Int[np.ndarray, "series"], split: str, rows: tuple[int, int], window: WindowParams
+) -> None:
+    """Report the series without a window in a split: they have too few rows there.
+
+    Raises SeriesError if a gap excludes every window of a series, whose errors would then be missing, or if no series
+    has a window.
+    """
+    if not len(without):
+        return
+    names = [panel.ids[number] for number in without]
+    complete = segments_of(replace(panel, drop_filled=False), without.tolist(), rows, 1, window)
+    if len(complete.series):
+        gaps = [panel.ids[number] for number in np.unique(complete.series)]
+        raise SeriesError(
+            f"every {split} window of the channels {list_names(gaps)} contains a gap",
+            where="data.gaps",
+            do="set data.gaps to interpolate, lower window.seq_len, or remove these channels",
+        )
+    if len(without) == panel.num_series:
+        raise SeriesError(
+            f"no series has enough rows for a {split} window: {window.seq_len} + {window.pred_len} rows of one series",
+            where=panel.source.path,
+            do="lower window.seq_len or window.pred_len, change split, or give longer series",
+        )
+    log.warning(
+        "%s of %s series have no %s window, because they have too few rows there: %s",
+        f"{len(without):,}",
+        f"{panel.num_series:,}",
+        split,
+        list_names(names),
+    )
 
 
 @dataclass(frozen=True, eq=False)

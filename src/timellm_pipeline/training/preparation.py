@@ -95,7 +95,7 @@ class Training:
                 # Not resolved: the file may move behind a link.
                 path=os.path.abspath(origin.path) if origin.sha256 else None,  # noqa: PTH100
                 sha256=origin.sha256,
-                data=parameters.data,
+                data=parameters.data.with_columns(origin.id_columns, origin.date_column, origin.value_column),
             ),
             split=parameters.split,
             window=parameters.window,

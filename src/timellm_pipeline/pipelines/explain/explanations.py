@@ -33,10 +33,11 @@ EXPLANATIONS = {
     "num_channels": Explanation("channels that become windows", "window.features", "series/windows.py used_channels"),
     "train_rows": Explanation("rows for training", "split.method", BORDERS),
     "windows_per_channel": Explanation(
-        "(train_rows - seq_len - pred_len) // window_step + 1", "window.window_step", "series/windows.py segments_of"
+        "(train_rows - seq_len - pred_len) // window_step + 1", "window.window_step", "series/segments.py segments_of"
     ),
     "train_windows": Explanation(
-        "windows_per_channel x num_channels, less those with filled-in rows under data.gaps=drop_windows",
+        "windows_per_channel x num_channels, less those with filled-in rows under data.gaps=drop_windows, and those of "
+        "series that start later or end earlier",
         "window.features",
         INDEX,
     ),
@@ -49,7 +50,7 @@ EXPLANATIONS = {
     "window_step": Explanation(
         "rows between the starts of neighbouring training windows",
         "window.window_step",
-        "series/windows.py segments_of",
+        "series/segments.py segments_of",
     ),
     "validation_step": Explanation("the same for validation", "evaluation.validation_step", INDEX),
     "test_step": Explanation("the same for the test", "evaluation.test_step", INDEX),

@@ -1,6 +1,7 @@
 """Nodes of the forecast. They import torch when they run, because the import takes seconds."""
 
 import logging
+from functools import reduce
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.parameters import BackboneParams, DataParams, ForecastParams
 from timellm_pipeline.pipelines.data.nodes import read_for_model
+from timellm_pipeline.series.long_table import JOIN
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.reading import RawFile
 from timellm_pipeline.series.validation import Wanted
@@ -48,7 +50,20 @@ def forecast(
         newest["timestamp"].max(),
         newest["window_end"].iloc[0],
     )
-    return table, table
+    named = named_as_in_file(table, series)
+    return named, named
+
+
+def named_as_in_file(table: pd.DataFrame, series: Panel) -> pd.DataFrame:
+    """A forecast with the columns of ids and time stamps of a long file; unchanged for a wide file."""
+    names = series.source.id_columns
+    if not names:
+        return table
+    parts = table["channel"].str.split(JOIN, n=len(names) - 1, expand=True) if len(names) > 1 else table[["channel"]]
+    named = table.drop(columns="channel").rename(columns={"timestamp": series.source.date_column})
+    for place, name in enumerate(names):
+        named.insert(place, name, parts.iloc[:, place])
+    return named
 
 
 def draw_forecast(forecast: pd.DataFrame, series: Panel) -> Any:
@@ -56,6 +71,10 @@ def draw_forecast(forecast: pd.DataFrame, series: Panel) -> Any:
     from timellm_pipeline.evaluation.backtest import backtest_table
     from timellm_pipeline.plots.forecast import plot_future
 
+    if series.source.id_columns:
+        first, *others = (forecast[name] for name in series.source.id_columns)
+        channel = reduce(lambda joined, part: joined + JOIN + part, others, first)
+        forecast = forecast.rename(columns={series.source.date_column: "timestamp"}).assign(channel=channel)
     measured = backtest_table(forecast, series)
     if measured:
         log.info("Errors of the forecasts whose true values are in the series:\n%s", measured)

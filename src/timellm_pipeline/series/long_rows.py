@@ -1,0 +1,215 @@
+"""Rows of a long table (series, time stamp, value) to a panel, without a Python object for each row.
+
+Every series has its own first and last row; missing rows between them are gaps. All series are on one time grid.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from timellm_pipeline.errors import SeriesError, shown
+from timellm_pipeline.parameters import DataParams
+from timellm_pipeline.series.frequency import find_frequency
+from timellm_pipeline.series.gaps import MOST_MISSING, stretches
+from timellm_pipeline.series.panel import NO_SPANS, Panel, Source
+
+log = logging.getLogger(__name__)
+
+ONE_FREQUENCY = "write all series at the same frequency, or put series of another frequency into another file"
+MOST_LISTED = 5
+CHUNK = 1 << 20  # rows that are converted at a time: bounds memory
+
+
+@dataclass(frozen=True)
+class LongRows:
+    """Rows of a long table.
+
+    Attributes:
+        ids: id of each series, in the order of its first row.
+        series: index of the series of each row.
+        stamps: naive time stamp of each row.
+        values: value of each row; NaN if it is missing.
+        zone: time zone of the file, see `time_zone.py`.
+    """
+
+    ids: tuple[str, ...]
+    series: Int[np.ndarray, "rows"]
+    stamps: np.ndarray
+    values: Float[np.ndarray, "rows"]
+    zone: str | None
+
+    def sorted(self, file: str) -> "LongRows":
+        """Rows sorted by series, then by time; the same object if they are sorted already."""
+        same = self.series[1:] == self.series[:-1]
+        backwards = same & (self.stamps[1:] < self.stamps[:-1])
+        if not backwards.any() and len(same) - np.count_nonzero(same) == len(self.ids) - 1:
+            return self  # each series is one run of rows
+        if backwards.any():
+            row = int(np.flatnonzero(backwards)[0]) + 1
+            log.warning("%s: rows are not sorted by time (for example %s); sorting them", file, self.describe(row))
+        order = np.lexsort((self.stamps, self.series))
+        return replace(self, series=self.series[order], stamps=self.stamps[order], values=self.values[order])
+
+    def describe(self, row: int) -> str:
+        """Series and time stamp of a row, for a message."""
+        return f"`{shown(self.ids[int(self.series[row])])}` at {pd.Timestamp(self.stamps[row])}"
+
+
+def panel_of_rows(rows: LongRows, data: DataParams, source: Source) -> Panel:
+    """The panel of the rows of a long table.
+
+    Raises SeriesError for a repeated time stamp, for a missing row or value (unless `data.gaps` fills it), and if the
+    time stamps are not on one grid. The message names series and time stamp.
+    """
+    file = source.path
+    rows = rows.sorted(file)
+    starts = np.flatnonzero(np.concatenate([[True], rows.series[1:] != rows.series[:-1]]))
+    ends = np.append(starts[1:], len(rows.series))
+    _refuse_repeated(rows, file)
+    grid, frequency = _grid_of(rows, starts, ends, data, file)
+    position = _positions(rows, grid, file)
+    first, last = position[starts].astype(np.int64), position[ends - 1].astype(np.int64)
+    lengths = last - first + 1
+    if (lengths != ends - starts).any():
+        _refuse_other_frequency(rows, position, starts, frequency, file)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    if (lengths == ends - starts).all() and np.isfinite(rows.values).all():
+        values, filled = rows.values, NO_SPANS
+    else:
+        if data.gaps == "error":
+            raise _gap_error(rows, position, grid, file)
+        place = position - np.repeat(first - offsets[:-1], ends - starts)
+        values = np.full(int(offsets[-1]), np.nan)
+        values[place] = rows.values
+        values, filled = _fill(values, offsets, first, grid, rows.ids, data, file)
+    return Panel(
+        ids=rows.ids,
+        values=values,
+        offsets=offsets,
+        first=first,
+        start=grid[0],
+        frequency=frequency,
+        zone=rows.zone,
+        filled=filled,
+        drop_filled=data.gaps == "drop_windows",
+        source=source,
+    )
+
+
+def _refuse_repeated(rows: LongRows, file: str) -> None:
+    repeated = (rows.series[1:] == rows.series[:-1]) & (rows.stamps[1:] == rows.stamps[:-1])
+    if repeated.any():
+        row = int(np.flatnonzero(repeated)[0])
+        raise SeriesError(
+            f"the time stamp of {rows.describe(row)} is repeated; there are {int(repeated.sum()):,} such rows",
+            where=file,
+            do="keep one row per series and time stamp",
+        )
+
+
+def _grid_of(
+    rows: LongRows, starts: np.ndarray, ends: np.ndarray, data: DataParams, file: str
+) -> tuple[pd.DatetimeIndex, str]:
+    """The time grid from the first to the last row of any series, and its frequency, that of the longest series."""
+    longest = int((ends - starts).argmax())
+    dates = pd.Series(rows.stamps[starts[longest] : ends[longest]])
+    place = f"{file}, series `{shown(rows.ids[longest])}`, the longest of {len(rows.ids):,}"
+    try:
+        frequency = find_frequency(dates, data.model_copy(update={"gaps": "interpolate"}), file)
+    except SeriesError as error:
+        raise SeriesError(error.what, where=place, do=error.do) from error
+    return pd.date_range(rows.stamps.min(), rows.stamps.max(), freq=frequency), frequency
+
+
+def _positions(rows: LongRows, grid: pd.DatetimeIndex, file: str) -> Int[np.ndarray, "rows"]:
+    """Grid position of each row. Raises SeriesError for a time stamp that is not on the grid."""
+    stamps, found = grid.to_numpy().astype(rows.stamps.dtype), np.empty(len(rows.stamps), dtype=np.int32)
+    for first in range(0, len(found), CHUNK):
+        chunk = rows.stamps[first : first + CHUNK]
+        position = np.minimum(np.searchsorted(stamps, chunk), len(stamps) - 1)
+        off = np.flatnonzero(stamps[position] != chunk)
+        if len(off):
+            raise SeriesError(
+                f"the time stamp of {rows.describe(first + int(off[0]))} is not on the grid of {grid.freqstr} steps "
+                f"from {grid[0]}",
+                where=file,
+                do=ONE_FREQUENCY,
+            )
+        found[first : first + CHUNK] = position
+    return found
+
+
+def _refuse_other_frequency(
+    rows: LongRows, position: np.ndarray, starts: np.ndarray, frequency: str, file: str
+) -> None:
+    """Raise SeriesError for a series of three or more rows without two neighbours on the grid."""
+    step = np.diff(position, append=np.int32(0))
+    step[np.append(starts[1:], len(position)) - 1] = np.iinfo(np.int32).max  # after the last row of a series
+    closest = np.minimum.reduceat(step, starts)
+    other = np.flatnonzero((closest > 1) & (np.diff(starts, append=len(position)) > 2))
+    if len(other):
+        number = int(other[0])
+        raise SeriesError(
+            f"rows of `{shown(rows.ids[number])}` are {closest[number]:,} or more steps of {frequency} apart; there "
+            f"are {len(other):,} such series of {len(rows.ids):,}",
+            where=file,
+            do=ONE_FREQUENCY,
+        )
+
+
+def _gap_error(rows: LongRows, position: np.ndarray, grid: pd.DatetimeIndex, file: str) -> SeriesError:
+    """The error for the first missing row or value."""
+    step = np.where(np.diff(rows.series) == 0, np.diff(position), 1)
+    after, empty = np.flatnonzero(step > 1), np.flatnonzero(~np.isfinite(rows.values))
+    if len(empty) and (not len(after) or empty[0] <= after[0]):
+        what = f"the value of {rows.describe(int(empty[0]))} is missing; there are {len(empty):,} missing values"
+    else:
+        row = int(after[0])
+        missing = f"`{shown(rows.ids[int(rows.series[row])])}` has no row at {grid[position[row] + 1]}"
+        touched = len(np.unique(rows.series[after]))
+        what = f"{missing}; {int((step - 1).sum()):,} rows of {touched:,} series are missing"
+    return SeriesError(what, where=file, do="fill them in, or set data.gaps to interpolate or drop_windows")
+
+
+def _fill(
+    values: Float[np.ndarray, "points"],
+    offsets: Int[np.ndarray, "series+1"],
+    first: Int[np.ndarray, "series"],
+    grid: pd.DatetimeIndex,
+    ids: tuple[str, ...],
+    data: DataParams,
+    file: str,
+) -> tuple[Float[np.ndarray, "points"], Int[np.ndarray, "spans 3"]]:
+    """Values interpolated in time within each series, and the filled spans: series, first row, last row."""
+    missing = ~np.isfinite(values)
+    of_series = np.add.reduceat(missing, offsets[:-1], dtype=np.int64)
+    lengths = np.diff(offsets)
+    worst = int((of_series / lengths).argmax())
+    if of_series[worst] > MOST_MISSING * lengths[worst]:
+        raise SeriesError(
+            f"{of_series[worst]:,} of {lengths[worst]:,} values of `{shown(ids[worst])}` are missing: more than half "
+            "would be interpolated",
+            where=file,
+            do="remove the series, or use a time range in which it has values",
+        )
+    touched = np.flatnonzero(of_series)
+    nanoseconds = grid.asi8
+    spans = []
+    for number in touched:  # only series with gaps
+        part = slice(offsets[number], offsets[number + 1])
+        gone, time = missing[part], nanoseconds[first[number] : first[number] + lengths[number]]
+        values[part][gone] = np.interp(time[gone], time[~gone], values[part][~gone])
+        spans += [(number, *span) for span in stretches(gone)]
+    listed = ", ".join(f"`{shown(ids[number])}`" for number in touched[:MOST_LISTED])
+    log.warning(
+        "%s: %s missing values of %s series are interpolated in time%s, for example of %s",
+        file,
+        f"{int(of_series.sum()):,}",
+        f"{len(touched):,}",
+        ", and windows that contain them are excluded" if data.gaps == "drop_windows" else "",
+        listed,
+    )
+    return values, np.array(spans, dtype=np.int64)

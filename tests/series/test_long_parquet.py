@@ -1,0 +1,103 @@
+"""Long Parquet files are read in batches, and give the panel of the same table as CSV."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_long_table import read, sales
+
+from timellm_pipeline.errors import SeriesError
+from timellm_pipeline.parameters import DataParams, WindowParams
+from timellm_pipeline.series import long_parquet
+from timellm_pipeline.series.long_parquet import read_long_parquet
+from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.series.prepare import validate
+from timellm_pipeline.series.reading import RawFile
+
+COLUMNS = {"id_columns": ["store"], "value_column": "sales"}
+
+
+def as_file(table: pd.DataFrame) -> RawFile:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return RawFile("sales.parquet", buffer.getvalue())
+
+
+def stamped(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(date=pd.to_datetime(table["date"]))
+
+
+def panel_of(file: RawFile, **data: Any) -> Panel:
+    window = WindowParams(seq_len=48, pred_len=12)
+    return validate(file, DataParams.model_validate({**COLUMNS, **data}), window)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table,
+        lambda table: table.assign(store=table["store"].astype("category")),
+        lambda table: table.assign(date=table["date"].dt.date),
+        lambda table: table.sample(frac=1, random_state=1),
+        lambda table: table.assign(other="x"),
+    ],
+    ids=["text ids", "categories", "dates", "unsorted", "another column"],
+)
+@pytest.mark.parametrize("batch", [7, 1 << 18])
+def test_batches_give_the_panel_of_the_table(monkeypatch: pytest.MonkeyPatch, change: Any, batch: int) -> None:
+    """An id that begins in one batch and ends in the next is one series."""
+    monkeypatch.setattr(long_parquet, "BATCH", batch)
+    table = change(stamped(sales()))
+    file = as_file(table)
+    rows = read_long_parquet(file, DataParams.model_validate(COLUMNS))
+    assert rows is not None and len(rows[0].values) == len(table), "it is read in batches"
+    found, expected = panel_of(file), read(table, **COLUMNS)
+    assert found.ids == expected.ids and found.digest() == expected.digest()
+    assert found.source.id_columns == ("store",) and found.source.num_rows == len(table)
+
+
+@pytest.mark.parametrize(
+    ("table", "data"),
+    [
+        (sales(), COLUMNS),
+        (stamped(sales()).assign(date=lambda table: table["date"].dt.tz_localize("UTC")), COLUMNS),
+        (stamped(sales()), {}),
+        (stamped(sales()), {**COLUMNS, "layout": "wide", "id_columns": [], "value_column": None}),
+        (stamped(sales()), {**COLUMNS, "max_gigabytes": 1e-6}),
+    ],
+    ids=["dates as text", "with a zone", "columns to be recognised", "wide", "too large"],
+)
+def test_other_files_are_read_as_tables(table: pd.DataFrame, data: dict[str, Any]) -> None:
+    """Batches read what needs no guess; everything else has one way, with its messages."""
+    assert read_long_parquet(as_file(table), DataParams.model_validate(data)) is None
+
+
+def test_the_standard_names_need_no_parameter() -> None:
+    """`unique_id, ds, y` is what other forecasting libraries write."""
+    table = stamped(sales()).rename(columns={"store": "unique_id", "date": "ds", "sales": "y"})
+    found = validate(as_file(table), DataParams(), WindowParams(seq_len=48, pred_len=12))
+    assert found.digest() == read(sales()).digest() and found.source.date_column == "ds"
+
+
+@pytest.mark.parametrize(("column", "row"), [("store", 3), ("date", 300)])
+def test_a_missing_id_or_time_stamp_is_named_with_its_row(
+    monkeypatch: pytest.MonkeyPatch, column: str, row: int
+) -> None:
+    """Rows are counted over all batches."""
+    monkeypatch.setattr(long_parquet, "BATCH", 64)
+    table = stamped(sales())
+    table.loc[row, column] = None
+    with pytest.raises(SeriesError, match=f"row {row + 1} has no value in the column `{column}`"):
+        panel_of(as_file(table))
+
+
+def test_a_missing_value_is_a_gap() -> None:
+    """Null and NaN alike."""
+    table = stamped(sales())
+    table.loc[100, "sales"] = None
+    with pytest.raises(SeriesError, match="the value of `S0` at 2020-04-10 00:00:00 is missing"):
+        panel_of(as_file(table))
+    filled = panel_of(as_file(table), gaps="interpolate")
+    assert filled.filled.tolist() == [[0, 100, 100]] and np.isfinite(filled.values).all()
