@@ -170,8 +170,8 @@ class UseChampionHook:
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
         """Pin the champion's version.
 
-        Raises ModelError when its folder is missing or damaged, or when there is no champion and the newest model was
-        refused.
+        Raises ModelError when its folder is missing or damaged, RefusedError when there is no champion and the newest
+        model was refused.
         """
         if not selects_model(run_params, pipeline):
             return

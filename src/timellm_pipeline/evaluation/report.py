@@ -10,7 +10,9 @@ from pydantic import BaseModel
 
 from timellm_pipeline.errors import ModelError
 from timellm_pipeline.evaluation.baselines import CHUNK, Forecast, naive, seasonal_naive
+from timellm_pipeline.evaluation.by_series import series_table
 from timellm_pipeline.evaluation.coverage import Coverage
+from timellm_pipeline.evaluation.examples import Example, example_of, example_windows
 from timellm_pipeline.evaluation.scores import TestScores, season_errors
 from timellm_pipeline.evaluation.significance import Comparison, compare_origins
 from timellm_pipeline.linear.fit import fit_ridge
@@ -30,20 +32,6 @@ from timellm_pipeline.series.windows import Windows
 
 log = logging.getLogger(__name__)
 
-NUM_EXAMPLES = 4
-
-
-@dataclass(frozen=True)
-class Example:
-    """One window of the target with its forecasts, in original units, for a plot."""
-
-    channel: str
-    input_dates: pd.DatetimeIndex
-    horizon_dates: pd.DatetimeIndex
-    seen: np.ndarray
-    truth: np.ndarray
-    forecasts: dict[str, np.ndarray]
-
 
 @dataclass(frozen=True)
 class TestResult:
@@ -52,6 +40,7 @@ class TestResult:
     Attributes:
         metrics: content of `test_metrics`.
         origins: errors of each origin and model.
+        series: errors of each series, see `series_table`.
         examples: a few windows for plots.
     """
 
@@ -59,6 +48,7 @@ class TestResult:
 
     metrics: dict[str, Any]
     origins: pd.DataFrame
+    series: pd.DataFrame
     examples: list[Example]
 
 
@@ -120,7 +110,7 @@ def run_test(saved: SavedModel, model: TimeLLM, data: WindowData, evaluation: Ev
     calibrated = saved.scaler.channels == scaler.channels and model.alpha == config.alpha
     intervals = saved.intervals() if calibrated else None
     coverage = Coverage(intervals)
-    chosen = _example_windows(test, config.window.target)
+    chosen = example_windows(test, config.window.target)
     kept: dict[int, np.ndarray] = {}
     for parts in model.forecast_parts(test, evaluation.batch_size, label="test"):
         for name, alpha in weights.items():
@@ -129,6 +119,7 @@ def run_test(saved: SavedModel, model: TimeLLM, data: WindowData, evaluation: Ev
         coverage.add(forecast - parts.truth, test.channel(parts.which))
         kept.update({int(number): forecast[row] for row, number in enumerate(parts.which) if number in chosen})
     scores |= {name: score_test(forecast, test, scaler) for name, forecast in baselines.items()}
+    models = compare(scores, season_errors(scaled, scaler.rows, season))
     metrics = {
         "training_id": config.training_id,
         "best_step": config.best_step,
@@ -138,13 +129,14 @@ def run_test(saved: SavedModel, model: TimeLLM, data: WindowData, evaluation: Ev
         "season": season,
         "alpha": model.alpha,
         "alpha_reason": config.alpha_reason if model.alpha == config.alpha else "set by evaluation.alpha",
-        "models": compare(scores, season_errors(scaled, scaler.rows, season)),
+        "models": models,
         "differences": differences(scores, test.origins_per_horizon),
         "coverage": coverage.report(),
         "intervals": intervals.basis if intervals else "",
     }
-    examples = [_example(number, kept[number], baselines["seasonal_naive"], test, scaler) for number in chosen]
-    return TestResult(metrics, _origins(scores, scaled), examples)
+    examples = [example_of(number, kept[number], baselines["seasonal_naive"], test, scaler) for number in chosen]
+    by_series = series_table(models, dict(zip(test.names, scores["timellm"].sums.windows.tolist())))
+    return TestResult(metrics, _origins(scores, scaled), by_series, examples)
 
 
 def _prefixed(name: str, group: BaseModel) -> dict[str, Any]:
@@ -288,29 +280,3 @@ def _origins(scores: dict[str, TestScores], scaled: Panel) -> pd.DataFrame:
         mse, mae = model_scores.origin_errors()
         tables.append(pd.DataFrame({"window_end": ends, "model": name, "mse": mse, "mae": mae}))
     return pd.concat(tables, ignore_index=True)
-
-
-def _example_windows(test: Windows, target: str) -> list[int]:
-    """Numbers of a few windows of the target, if it has any, evenly distributed over the test."""
-    of_target = test.segments.numbers_of(test.panel.number_of.get(target, -1))  # a long table may have no target
-    numbers = of_target if len(of_target) else np.arange(len(test))  # gaps may exclude all windows of the target
-    positions = np.linspace(0, len(numbers) - 1, min(NUM_EXAMPLES, len(numbers))).round().astype(int)
-    return [int(numbers[position]) for position in positions]
-
-
-def _example(number: int, forecast: np.ndarray, seasonal: Forecast, test: Windows, scaler: Scaler) -> Example:
-    which = np.array([number])
-    channel, split = test.channel(which), int(test.origin(which)[0]) + 1
-    x, y = test.gather(which)
-    dates = test.panel.stamps
-    return Example(
-        channel=test.names[int(channel[0])],
-        input_dates=dates[split - test.seq_len : split],
-        horizon_dates=dates[split : split + test.pred_len],
-        seen=scaler.unscale(x, channel)[0],
-        truth=scaler.unscale(y, channel)[0],
-        forecasts={
-            "forecast": scaler.unscale(forecast[None], channel)[0],
-            "seasonal naive": scaler.unscale(seasonal(x), channel)[0],
-        },
-    )

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from timellm_pipeline.evaluation.report import Example
+from timellm_pipeline.evaluation.examples import Example
 from timellm_pipeline.plots.style import COLORS, NAMES, plain, styled
 
 MOST_SEEN = 2  # horizons of the input that are plotted before the forecast

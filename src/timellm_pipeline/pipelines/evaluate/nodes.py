@@ -29,16 +29,20 @@ def evaluate(
     window_index: WindowIndex,
     evaluation: EvaluationParams,
     backbone_place: BackboneParams,
-) -> tuple[dict[str, Any], pd.DataFrame, Any, Any, Any]:
-    """Metrics of the model and the baselines, errors by origin, and plots of forecasts, horizon and origin errors."""
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Any, Any, Any]:
+    """Metrics of the model and the baselines, errors by origin and by series, and plots of forecasts and errors."""
+    from timellm_pipeline.evaluation.by_series import series_lines
     from timellm_pipeline.evaluation.report import evaluate_saved, report_table
     from timellm_pipeline.plots.training import plot_forecasts, plot_horizon, plot_origins
 
     data = WindowData(scaled_series, scaler, window_index)
     test = evaluate_saved(timellm_model, backbone, backbone_place, data, evaluation)
     log.info("The test, %s windows:\n%s", f"{test.metrics['num_windows']:,}", report_table(test.metrics))
+    if lines := series_lines(test.series):
+        log.info("The worst and the best of %s series (series_metrics has all):\n%s", f"{len(test.series):,}", lines)
+    tables = test.metrics, test.origins, test.series
     plots = plot_forecasts(test.examples), plot_horizon(test.metrics)
-    return test.metrics, test.origins, *plots, plot_origins(test.origins, timellm_model.config.window.pred_len)
+    return *tables, *plots, plot_origins(test.origins, timellm_model.config.window.pred_len)
 
 
 def prototypes(

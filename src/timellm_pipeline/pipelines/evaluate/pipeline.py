@@ -17,7 +17,7 @@ def create_pipeline() -> Pipeline:
         "params:evaluation",
         "params:backbone",
     ]
-    outputs = ["test_metrics", "origin_errors", "forecast_plot", "horizon_plot", "origin_plot"]
+    outputs = ["test_metrics", "origin_errors", "series_metrics", "forecast_plot", "horizon_plot", "origin_plot"]
     return Pipeline(
         [Node(nodes.evaluate, inputs, outputs, name="evaluate", tags=GPU)],
         namespace="evaluate",
