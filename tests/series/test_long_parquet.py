@@ -93,6 +93,18 @@ def test_a_missing_id_or_time_stamp_is_named_with_its_row(
         panel_of(as_file(table))
 
 
+def test_infinity_is_no_gap_and_a_wrong_year_no_grid() -> None:
+    """It would have been filled in; and centuries of hours would not fit into memory."""
+    table = stamped(sales())
+    table.loc[100, "sales"] = np.inf
+    with pytest.raises(SeriesError, match="the value of `S0` at 2020-04-10 00:00:00 is not a finite number"):
+        panel_of(as_file(table), gaps="interpolate")
+    seconds = stamped(sales()).assign(date=lambda table: table["date"].min() + pd.to_timedelta(table.index, unit="s"))
+    seconds.loc[700, "date"] = pd.Timestamp("2200-01-01")
+    with pytest.raises(SeriesError, match=r"to `S2` at 2200-01-01 00:00:00 there are 5,680,281,600 steps; at most"):
+        panel_of(as_file(seconds), gaps="interpolate")
+
+
 def test_a_missing_value_is_a_gap() -> None:
     """Null and NaN alike."""
     table = stamped(sales())

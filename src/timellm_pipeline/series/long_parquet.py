@@ -54,6 +54,7 @@ def read_long_parquet(file: RawFile, data: DataParams) -> tuple[LongRows, LongCo
             where=file.path,
             do="write or download it again",
         ) from error
+    columns.report(parquet.schema_arrow.names, file.path)
     return LongRows(tuple(numbers), series, stamps, values, None), columns
 
 

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 ONE_FREQUENCY = "write all series at the same frequency, or put series of another frequency into another file"
 MOST_LISTED = 5
+MOST_GRID = 50_000_000  # steps of the time grid
 CHUNK = 1 << 20  # rows that are converted at a time: bounds memory
 
 
@@ -66,6 +67,7 @@ def panel_of_rows(rows: LongRows, data: DataParams, source: Source) -> Panel:
     """
     file = source.path
     rows = rows.sorted(file)
+    _refuse_infinite(rows, file)
     starts = np.flatnonzero(np.concatenate([[True], rows.series[1:] != rows.series[:-1]]))
     ends = np.append(starts[1:], len(rows.series))
     _refuse_repeated(rows, file)
@@ -99,6 +101,17 @@ def panel_of_rows(rows: LongRows, data: DataParams, source: Source) -> Panel:
     )
 
 
+def _refuse_infinite(rows: LongRows, file: str) -> None:
+    """Infinity is not a missing value, which could be filled in."""
+    wrong = np.flatnonzero(np.isinf(rows.values))
+    if len(wrong):
+        raise SeriesError(
+            f"the value of {rows.describe(int(wrong[0]))} is not a finite number; there are {len(wrong):,} such values",
+            where=file,
+            do="correct the values, or remove these rows",
+        )
+
+
 def _refuse_repeated(rows: LongRows, file: str) -> None:
     repeated = (rows.series[1:] == rows.series[:-1]) & (rows.stamps[1:] == rows.stamps[:-1])
     if repeated.any():
@@ -121,7 +134,16 @@ def _grid_of(
         frequency = find_frequency(dates, data.model_copy(update={"gaps": "interpolate"}), file)
     except SeriesError as error:
         raise SeriesError(error.what, where=place, do=error.do) from error
-    return pd.date_range(rows.stamps.min(), rows.stamps.max(), freq=frequency), frequency
+    low, high = pd.Timestamp(rows.stamps.min()), pd.Timestamp(rows.stamps.max())
+    steps = (high - low) / dates.diff().min()
+    if steps > MOST_GRID:  # checked before the grid is built: one wrong year may span centuries in seconds
+        raise SeriesError(
+            f"from {rows.describe(int(rows.stamps.argmin()))} to {rows.describe(int(rows.stamps.argmax()))} there are "
+            f"{steps:,.0f} steps; at most {MOST_GRID:,} can be used",
+            where=file,
+            do="correct the first or the last time stamp",
+        )
+    return pd.date_range(low, high, freq=frequency), frequency
 
 
 def _positions(rows: LongRows, grid: pd.DatetimeIndex, file: str) -> Int[np.ndarray, "rows"]:

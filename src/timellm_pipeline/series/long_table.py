@@ -42,6 +42,18 @@ class LongColumns:
         """All columns."""
         return (*self.ids, self.date, self.value)
 
+    def report(self, columns: list[str], file: str) -> None:
+        """Log which of the columns of a file are used."""
+        others = [name for name in columns if name not in self.names]
+        log.info(
+            "%s: a long table: ids in %s, time stamps in `%s`, values in `%s`%s",
+            file,
+            list_names(list(self.ids)),
+            shown(self.date),
+            shown(self.value),
+            f"; ignoring {list_names(others)}" if others else "",
+        )
+
     def names_of_source(self) -> dict[str, Any]:
         """The columns as fields of `Source`."""
         return {"id_columns": self.ids, "date_column": self.date, "value_column": self.value}
@@ -83,15 +95,7 @@ def find_columns(table: pd.DataFrame, data: DataParams, file: str) -> LongColumn
             where=f"{file}, header",
             do="set data.id_columns, data.date_column and data.value_column",
         )
-    others = [name for name in table.columns if name not in found.names]
-    log.info(
-        "%s: a long table: ids in %s, time stamps in `%s`, values in `%s`%s",
-        file,
-        list_names(list(found.ids)),
-        shown(found.date),
-        shown(found.value),
-        f"; ignoring {list_names(others)}" if others else "",
-    )
+    found.report(list(table.columns), file)
     return found
 
 

@@ -68,7 +68,7 @@ class Wanted:
     @classmethod
     def for_scoring(cls, channels: Sequence[str], target: str) -> "Wanted":
         """The channels that a model was trained on; all columns of another data set (zero-shot)."""
-        return cls("channel", tuple(channels), False, GIVE_CHANNELS, of_another_set=target)
+        return cls("channel", tuple(channels), False, GIVE_CHANNELS, of_another_set=target, may_be_absent=True)
 
 
 def validate_series(table: pd.DataFrame, source: Source, data: DataParams, wanted: Wanted) -> Panel:
