@@ -12,7 +12,7 @@ from kedro.io import AbstractVersionedDataset, Version
 from kedro.pipeline import Pipeline
 
 from timellm_pipeline.datasets.atomic import AtomicDataset
-from timellm_pipeline.datasets.raw_series import RawSeriesDataset
+from timellm_pipeline.datasets.raw_series import RawSeriesDataset, find_parts
 from timellm_pipeline.errors import RefusedError, SeriesError, UserError
 from timellm_pipeline.logs import escape_in_all_handlers
 from timellm_pipeline.overrides import (
@@ -154,7 +154,7 @@ class UseTrainingFileHook:
         if path is None:
             log.warning("the model does not record its training file: %s is read (set raw_csv to change it)", raw.path)
             return
-        if not Path(path).exists():
+        if not Path(path).exists() and not find_parts(Path(path)):
             raise SeriesError(
                 "the file that the model was trained on no longer exists",
                 where=path,

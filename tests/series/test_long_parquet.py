@@ -1,6 +1,7 @@
 """Long Parquet files are read in batches, and give the panel of the same table as CSV."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from test_long_table import read, sales
 
+from timellm_pipeline.datasets import RawSeriesDataset
 from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.parameters import DataParams, WindowParams
 from timellm_pipeline.series import long_parquet
@@ -113,3 +115,68 @@ def test_a_missing_value_is_a_gap() -> None:
         panel_of(as_file(table))
     filled = panel_of(as_file(table), gaps="interpolate")
     assert filled.filled.tolist() == [[0, 100, 100]] and np.isfinite(filled.values).all()
+
+
+def write_parts(folder: Path, *tables: pd.DataFrame) -> Path:
+    """A folder of Parquet files, with a file that the writing program left."""
+    folder.mkdir()
+    (folder / "_SUCCESS").touch()
+    for number, table in enumerate(tables):
+        table.to_parquet(folder / f"part-{number}.parquet", index=False)
+    return folder
+
+
+def from_folder(path: Path, **data: Any) -> Panel:
+    return panel_of(RawSeriesDataset(filepath=str(path)).load(), **data)
+
+
+@pytest.mark.parametrize("pattern", ["", "*.parquet", "part-*"])
+def test_the_files_of_a_folder_are_one_table(tmp_path: Path, pattern: str) -> None:
+    """A series may begin in one file and end in the next."""
+    table = stamped(sales())
+    folder = write_parts(tmp_path / "sales", table.iloc[:100], table.iloc[100:400], table.iloc[400:])
+    found = from_folder(folder / pattern if pattern else folder)
+    assert found.digest() == panel_of(as_file(table)).digest() and found.source.num_rows == len(table)
+    digest = RawSeriesDataset(filepath=str(folder)).load().sha256
+    (folder / "part-3.parquet").write_bytes((folder / "part-0.parquet").read_bytes())
+    assert RawSeriesDataset(filepath=str(folder)).load().sha256 != digest
+
+
+def test_an_empty_part_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A day without sales writes a file without rows."""
+    table = stamped(sales())
+    folder = write_parts(tmp_path / "sales", table, table.head(0))
+    assert from_folder(folder).digest() == panel_of(as_file(table)).digest()
+    assert "part-1.parquet has no rows" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("second", "data", "what", "where"),
+    [
+        (lambda table: table.rename(columns={"sales": "sold"}), {}, "other columns than", "part-1.parquet"),
+        (lambda table: table.assign(sales="many"), {}, "other columns than", "part-1.parquet"),
+        (lambda table: table, {"value_column": None}, "cannot be read as one long table", "sales"),
+        (lambda table: table, {"max_gigabytes": 1e-6}, "rows take 0.0 GB", "sales"),
+        (lambda table: table, {}, "is repeated", "sales"),
+    ],
+    ids=["other columns", "other types", "unclear columns", "too large", "the same rows twice"],
+)
+def test_a_folder_that_is_not_one_table_is_refused(
+    tmp_path: Path, second: Any, data: dict[str, Any], what: str, where: str
+) -> None:
+    """One message, with the file."""
+    table = stamped(sales())
+    folder = write_parts(tmp_path / "sales", table, second(table))
+    with pytest.raises(SeriesError, match=what) as caught:
+        from_folder(folder, **data)
+    assert caught.value.where.endswith(where)
+
+
+def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+    """One of a thousand files was cut off."""
+    folder = write_parts(tmp_path / "sales", stamped(sales()), stamped(sales()))
+    whole = (folder / "part-1.parquet").read_bytes()
+    (folder / "part-1.parquet").write_bytes(whole[:200] + bytes(200) + whole[400:])
+    with pytest.raises(SeriesError) as caught:
+        from_folder(folder)
+    assert "part-1.parquet" in caught.value.where

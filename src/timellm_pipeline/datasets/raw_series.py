@@ -28,7 +28,7 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
     """A read-only file with one row per time stamp, loaded as unchanged bytes. `data` sets how they are parsed.
 
     Args:
-        filepath: the CSV or Parquet file.
+        filepath: the CSV or Parquet file, a folder of long Parquet files, or a pattern such as `sales/*.parquet`.
         fetch: `{url, sha256, path}` of a public file, downloaded only when the file to read is `path` and does not
             exist. A download never replaces another file.
         metadata: for kedro-viz.
@@ -40,7 +40,10 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
         self.path, self.fetch, self.metadata = Path(filepath), fetch, metadata
 
     def load(self) -> RawFile:
-        """The file. Raises SeriesError when it does not exist, cannot be read, or changes during reading."""
+        """The file or folder. Raises SeriesError if it does not exist, cannot be read, or changes during reading."""
+        parts = find_parts(self.path)
+        if parts:
+            return RawFile(str(self.path), b"", tuple(map(_read, parts)))
         problem = _find_problem(self.path)
         is_public_file = self.fetch is not None and Path(self.fetch["path"]) == self.path
         if self.fetch is not None and is_public_file and problem == ("there is no such file", GIVE):
@@ -49,29 +52,7 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
         if problem is not None:
             what, do = problem
             raise SeriesError(what, where=str(self.path), do=do)
-        try:
-            before = self.path.stat()
-            content = self.path.read_bytes()
-            after = self.path.stat()
-        except OSError as error:
-            raise SeriesError(
-                f"the file cannot be read: {error.strerror or error}",
-                where=str(self.path),
-                do="check the permissions of the file, and that its drive is mounted",
-            ) from error
-        except MemoryError as error:
-            raise SeriesError(
-                f"the file does not fit into memory ({before.st_size / 1e9:,.1f} GB)",
-                where=str(self.path),
-                do="use fewer rows or channels, or a machine with more memory",
-            ) from error
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
-            raise SeriesError(
-                "the file changed while it was read",
-                where=str(self.path),
-                do="run again when no program writes to it",
-            )
-        return RawFile(str(self.path), content)
+        return _read(self.path)
 
     def save(self, data: None) -> None:
         """Not supported: the raw series is read only."""
@@ -79,7 +60,8 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows, for kedro-viz."""
-        head: pd.DataFrame = read_table(self.load(), DataParams()).head(nrows)
+        file = self.load()
+        head: pd.DataFrame = read_table(file.parts[0] if file.parts else file, DataParams()).head(nrows)
         return TablePreview(json.loads(head.to_json(orient="split", date_format="iso")))
 
     def _download(self, fetch: dict[str, str]) -> None:
@@ -101,10 +83,52 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
             ) from error
 
     def _exists(self) -> bool:
-        return _find_problem(self.path) is None
+        return bool(find_parts(self.path)) or _find_problem(self.path) is None
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self.path), "fetch": self.fetch}
+
+
+def find_parts(path: Path) -> list[Path]:
+    """The Parquet files of a folder, or those that a pattern such as `sales/*.parquet` selects, sorted by name.
+
+    The list is empty for any other path. Names that start with `_` or `.` belong to the program that wrote the folder.
+    """
+    try:
+        folder, pattern = (path, "*.parquet") if path.is_dir() else (path.parent, path.name)
+        if not path.is_dir() and ("*" not in pattern or path.exists()):
+            return []
+        found = [one for one in folder.glob(pattern) if one.is_file() and one.name[0] not in "_."]
+    except (OSError, ValueError):  # reported by `_find_problem`
+        return []
+    return sorted(found)
+
+
+def _read(path: Path) -> RawFile:
+    """A file. Raises SeriesError when it cannot be read or changes during reading."""
+    try:
+        before = path.stat()
+        content = path.read_bytes()
+        after = path.stat()
+    except OSError as error:
+        raise SeriesError(
+            f"the file cannot be read: {error.strerror or error}",
+            where=str(path),
+            do="check the permissions of the file, and that its drive is mounted",
+        ) from error
+    except MemoryError as error:
+        raise SeriesError(
+            f"the file does not fit into memory ({before.st_size / 1e9:,.1f} GB)",
+            where=str(path),
+            do="use fewer rows or channels, or a machine with more memory",
+        ) from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
+        raise SeriesError(
+            "the file changed while it was read",
+            where=str(path),
+            do="run again when no program writes to it",
+        )
+    return RawFile(str(path), content)
 
 
 def _find_problem(path: Path) -> tuple[str, str] | None:

@@ -1,8 +1,11 @@
-"""Rows of a long Parquet file, read batch by batch: only ids, time stamps and values, without a DataFrame.
+"""Rows of a long Parquet file or folder, read batch by batch: only ids, time stamps and values, without a DataFrame.
 
 A table of 20 million rows takes 400 MB this way. A file with other types of columns (texts as time stamps, a time zone,
 several id columns) is read as a DataFrame, as other tables are.
 """
+
+import logging
+from typing import Any
 
 import numpy as np
 
@@ -13,49 +16,104 @@ from timellm_pipeline.series.long_rows import LongRows
 from timellm_pipeline.series.long_table import STANDARD, LongColumns
 from timellm_pipeline.series.reading import RawFile
 
+log = logging.getLogger(__name__)
+
 BATCH = 1 << 18  # rows
 BYTES_PER_ROW = 20  # index of the series, time stamp, value
 
 
 def read_long_parquet(file: RawFile, data: DataParams) -> tuple[LongRows, LongColumns] | None:
-    """Rows and columns of a long Parquet file whose columns are clear from its schema; None for any other file.
+    """Rows and columns of a long Parquet file or folder whose columns are clear from its schema; None for other files.
 
-    Raises SeriesError for a missing id or time stamp, a file that is too large, and a corrupt file.
+    Raises SeriesError for a missing id or time stamp, a corrupt file, and a folder that cannot be read as one table.
     """
+    files = file.parts or (file,)
+    if data.layout == "wide" or not all(is_parquet(one.content) for one in files):
+        _refuse_folder(file)
+        return None
+    opened = [_open(one) for one in files]
+    columns = _columns_of(opened[0].schema_arrow, data) if opened[0] else None
+    total = sum(one.metadata.num_rows for one in opened if one)
+    too_large = total * BYTES_PER_ROW > data.max_gigabytes * 1e9
+    if columns is None or not total or (too_large and not file.parts):
+        _refuse_folder(file)
+        return None  # the reader of tables reports a file that is empty or too large
+    if too_large:
+        raise SeriesError(
+            f"{total:,} rows take {total * BYTES_PER_ROW / 1e9:,.1f} GB; at most {data.max_gigabytes:g} GB are read",
+            where=file.path,
+            do="use fewer files, or raise data.max_gigabytes if there is enough memory",
+        )
+    rows = _Rows(total)
+    for one, parquet in zip(files, opened):
+        if parquet is None or _columns_of(parquet.schema_arrow, data) != columns:
+            raise SeriesError(
+                f"this file has other columns than {files[0].path}: it needs {', '.join(columns.names)}",
+                where=one.path,
+                do="write all files of a folder with the same columns and types, or remove this one",
+            )
+        if not parquet.metadata.num_rows:
+            log.warning("%s has no rows", one.path)
+        rows.read(parquet, columns, one.path)
+    columns.report(opened[0].schema_arrow.names, file.path)
+    return LongRows(tuple(rows.numbers), rows.series, rows.stamps, rows.values, None), columns
+
+
+class _Rows:
+    """Arrays that are filled batch by batch."""
+
+    def __init__(self, total: int) -> None:
+        self.series, self.stamps = np.empty(total, dtype=np.int32), np.empty(total, dtype="datetime64[ns]")
+        self.values, self.numbers, self.done = np.empty(total), dict[str, int](), 0
+
+    def read(self, parquet: Any, columns: LongColumns, path: str) -> None:
+        """Append the rows of a file."""
+        import pyarrow as pa
+
+        begun = self.done
+        try:
+            for batch in parquet.iter_batches(batch_size=BATCH, columns=list(columns.names)):
+                part = slice(self.done, self.done + batch.num_rows)
+                for name in (*columns.ids, columns.date):
+                    _refuse_missing(batch.column(name), name, self.done - begun, path)
+                self.series[part] = _numbers_of(batch.column(columns.ids[0]), self.numbers)
+                stamps = batch.column(columns.date).cast(pa.timestamp("ns"))
+                self.stamps[part] = stamps.to_numpy(zero_copy_only=False)
+                values = batch.column(columns.value).cast(pa.float64())
+                self.values[part] = values.to_numpy(zero_copy_only=False)
+                self.done = part.stop
+        except (OSError, pa.ArrowException) as error:
+            raise _corrupt(path, error) from error
+
+
+def _open(file: RawFile) -> Any:
+    """The Parquet file, or None if its metadata cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if data.layout == "wide" or not is_parquet(file.content):
-        return None
     try:
-        parquet = pq.ParquetFile(pa.BufferReader(file.content))
-    except (OSError, pa.ArrowException):  # reported when it is read as a table
+        return pq.ParquetFile(pa.BufferReader(file.content))
+    except (OSError, pa.ArrowException):
         return None
-    columns = _columns_of(parquet.schema_arrow, data)
-    if columns is None:
-        return None
-    total = parquet.metadata.num_rows
-    if total * BYTES_PER_ROW > data.max_gigabytes * 1e9 or not total:
-        return None  # the reader of tables reports both
-    series, stamps = np.empty(total, dtype=np.int32), np.empty(total, dtype="datetime64[ns]")
-    values, numbers, done = np.empty(total), dict[str, int](), 0
-    try:
-        for batch in parquet.iter_batches(batch_size=BATCH, columns=list(columns.names)):
-            part = slice(done, done + batch.num_rows)
-            for name in (*columns.ids, columns.date):
-                _refuse_missing(batch.column(name), name, done, file.path)
-            series[part] = _numbers_of(batch.column(columns.ids[0]), numbers)
-            stamps[part] = batch.column(columns.date).cast(pa.timestamp("ns")).to_numpy(zero_copy_only=False)
-            values[part] = batch.column(columns.value).cast(pa.float64()).to_numpy(zero_copy_only=False)
-            done = part.stop
-    except (OSError, pa.ArrowException) as error:
+
+
+def _refuse_folder(file: RawFile) -> None:
+    """Raise SeriesError for a folder: unlike a file, it is not read in another way."""
+    if file.parts:
         raise SeriesError(
-            f"this Parquet file is corrupt or cannot be read: {shown(error, 200)}",
+            f"the {len(file.parts):,} Parquet files of this folder cannot be read as one long table",
             where=file.path,
-            do="write or download it again",
-        ) from error
-    columns.report(parquet.schema_arrow.names, file.path)
-    return LongRows(tuple(numbers), series, stamps, values, None), columns
+            do="write the columns unique_id (text or whole numbers), ds (time stamps without a zone) and y (numbers), "
+            "or set data.id_columns to one column, data.date_column and data.value_column",
+        )
+
+
+def _corrupt(path: str, error: Exception) -> SeriesError:
+    return SeriesError(
+        f"this Parquet file is corrupt or cannot be read: {shown(error, 200)}",
+        where=path,
+        do="write or download it again",
+    )
 
 
 def _columns_of(schema: object, data: DataParams) -> LongColumns | None:

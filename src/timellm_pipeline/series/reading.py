@@ -11,6 +11,7 @@ import logging
 import re
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,7 @@ from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.formats import GZIP, is_parquet, refuse_other_formats
 from timellm_pipeline.series.gzip_file import decompress
+from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.lines import first_line
 from timellm_pipeline.series.parquet_file import read_parquet
 from timellm_pipeline.series.separators import COMMA, NAMES, find_separators
@@ -40,14 +42,23 @@ HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 
 @dataclass(frozen=True)
 class RawFile:
-    """Path and bytes of a file."""
+    """Path and bytes of a file, or of the Parquet files of a folder.
+
+    Attributes:
+        path: path of the file or folder.
+        content: bytes of the file; empty for a folder.
+        parts: the files of a folder, sorted by name; empty for a file.
+    """
 
     path: str
     content: bytes = field(repr=False)
+    parts: tuple["RawFile", ...] = field(default=(), repr=False)
 
     @property
     def sha256(self) -> str:
-        """sha256 of the bytes."""
+        """sha256 of the bytes; for a folder, of the names and digests of its files."""
+        if self.parts:
+            return digest_of([(Path(part.path).name, part.sha256) for part in self.parts])
         return hashlib.sha256(self.content).hexdigest()
 
 
