@@ -6,6 +6,7 @@ import pytest
 from promotion_power import POLICIES, SCENARIOS, make_series, simulate, windows
 from timellm_pipeline.parameters import GatesParams
 
+pytestmark = pytest.mark.long
 YEARS = 10
 
 
