@@ -184,6 +184,13 @@ def test_a_candidate_that_cannot_be_compared_is_refused_before_training(workplac
     assert workplace.retrain(added, gates={"champion": False})["decision"] == "promoted"
 
 
+def test_a_channel_may_have_braces_in_its_name(workplace: Workplace) -> None:
+    """The name was part of a format string: the second retraining ended with a traceback."""
+    names = {"HULL": "load{kW}", "MULL": "{}", "LULL": "{0:d}", "OT": "OT", "HUFL": "%s", "MUFL": "{x", "LUFL": "}"}
+    for rows in (500, 640):
+        assert workplace.retrain(cut(rows).rename(columns=names))["decision"] == "promoted"
+
+
 def test_another_test_step_decides_anew(workplace: Workplace) -> None:
     """Everything that can change the decision belongs to its identity."""
     gates = {"seasonal_naive": True}

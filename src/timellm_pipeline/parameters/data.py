@@ -67,7 +67,7 @@ class DataParams(Group):
 
     max_gigabytes: float = Field(default=2.0, gt=0)
     """Largest table that is read from a compressed file, in GB (10**9 bytes): the decompressed bytes of a gzip file, or
-    rows x columns x 8 bytes of a Parquet file."""
+    rows x columns x 8 bytes of a Parquet file, or 20 bytes a row of a long one that is read in batches."""
 
     csv: dict[str, Any] = Field(default_factory=dict)
     """Options of pandas.read_csv, such as `{sep: ";", decimal: ",", thousands: ".", encoding: gb18030}`, and

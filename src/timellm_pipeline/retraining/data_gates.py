@@ -7,7 +7,7 @@ import pandas as pd
 from timellm_pipeline.evaluation.significance import needed_origins
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.parameters import GatesParams
-from timellm_pipeline.retraining.gates import Gate
+from timellm_pipeline.retraining.gates import Gate, limit_gate
 from timellm_pipeline.series.borders import Borders
 from timellm_pipeline.series.clock import age_of, future_by
 from timellm_pipeline.series.names import list_names
@@ -77,10 +77,7 @@ def _filled_gate(series: Panel, spans: dict[str, Rows], limit: float | None) -> 
     shares = {"all rows": series.filled_share()} | {name: series.filled_share(rows) for name, rows in spans.items()}
     worst = max(shares.values())
     measured = ", ".join(f"{share:.2%} of {name}" for name, share in shares.items())
-    name = "data: filled-in rows"
-    if limit is None:
-        return Gate(name, None, measured, "off")
-    return Gate(name, worst <= limit, measured, f"at most {limit:g}")
+    return limit_gate("data: filled-in rows", worst, limit, measured)
 
 
 def _age_gates(series: Panel, max_age: str | None, now: pd.Timestamp) -> list[Gate]:
@@ -102,11 +99,9 @@ def _drift_gate(data: WindowData, borders: Borders, spans: dict[str, Rows], limi
     drifts = {name: value_drift(data.scaled, borders.train, rows) for name, rows in spans.items()}
     where = max(drifts, key=lambda name: drifts[name].max())
     worst = int(drifts[where].argmax())
-    measured = f"{drifts[where][worst]:.1f} deviations in `{data.scaled.ids[worst]}`, {where}"
-    name = "data: range"
-    if limit is None:
-        return Gate(name, None, measured, "off")
-    return Gate(name, bool(drifts[where][worst] <= limit), measured, f"at most {limit:g} outside the training range")
+    value = float(drifts[where][worst])
+    measured = f"{value:.1f} deviations outside the training range in `{data.scaled.ids[worst]}`, {where}"
+    return limit_gate("data: range", value, limit, measured)
 
 
 def _origins_gate(data: WindowData, borders: Borders, has_champion: bool) -> Gate:

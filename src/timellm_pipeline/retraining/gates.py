@@ -43,11 +43,12 @@ def floor_gates(reports: dict[str, Any], gates: GatesParams) -> list[Gate]:
     mse = {name: report["scaled"]["mse"] for name, report in reports.items()}
     passed = mse["timellm"] < max(mse["seasonal_naive"], ROUNDING) if gates.seasonal_naive else None
     limit = f"below {mse['seasonal_naive']:.4f}" + ("" if gates.seasonal_naive else ", off")
+    mase = reports["timellm"]["original"]["mase"]
     ratio = (mse["timellm"] + ROUNDING) / (mse["linear"] + ROUNDING)
     return [
-        limit_gate("floor: MASE", reports["timellm"]["original"]["mase"], gates.mase, "{:.3f}"),
+        limit_gate("floor: MASE", mase, gates.mase, "unknown" if mase is None else f"{mase:.3f}"),
         Gate("floor: seasonal_naive", passed, f"MSE {mse['timellm']:.4f}", limit),
-        limit_gate("floor: linear", ratio, gates.linear, "{:.3f} times the MSE of a plain ridge"),
+        limit_gate("floor: linear", ratio, gates.linear, f"{ratio:.3f} times the MSE of a plain ridge"),
     ]
 
 
@@ -81,8 +82,8 @@ def champion_gates(
     return [
         unseen,
         difference_gate(errors, champion_errors, block, gates),
-        limit_gate("champion: slices", ratio, gates.slices, "{:.3f} times in " + name),
-        limit_gate("champion: stability", mean_change, gates.stability, "{:.3f} deviations"),
+        limit_gate("champion: slices", ratio, gates.slices, f"{ratio:.3f} times in {name}"),
+        limit_gate("champion: stability", mean_change, gates.stability, f"{mean_change:.3f} deviations"),
     ]
 
 
@@ -137,10 +138,12 @@ def gate_table(gates: list[dict[str, Any]]) -> str:
     )
 
 
-def limit_gate(name: str, value: float | None, limit: float | None, form: str) -> Gate:
-    """A gate with the largest accepted value; None switches it off. An unknown value is refused."""
-    if value is None:
-        return Gate(name, None if limit is None else False, "unknown", f"at most {limit}")
+def limit_gate(name: str, value: float | None, limit: float | None, found: str) -> Gate:
+    """A gate with the largest accepted value; None switches it off. An unknown value is refused.
+
+    Args:
+        found: the value as text.
+    """
     if limit is None:
-        return Gate(name, None, form.format(value), "off")
-    return Gate(name, bool(value <= limit), form.format(value), f"at most {limit:g}")
+        return Gate(name, None, found, "off")
+    return Gate(name, value is not None and bool(value <= limit), found, f"at most {limit:g}")

@@ -22,14 +22,13 @@ SHORTEST = 3600  # seconds; a shorter interval is not that of a schedule
 
 @dataclass(frozen=True)
 class Entry:
-    """A decision and the champion before it.
+    """A decision, with the time of its data.
 
     Attributes:
         newest_row: newest row of the data at the decision; for a rollback, that of the decision before.
     """
 
     decision: Decision
-    champion: str | None
     newest_row: str
 
     @property
@@ -77,12 +76,10 @@ class History:
         """The history of a data folder. Raises ModelError if nothing was decided there."""
         registry = Registry(data_root / "06_models")
         entries: list[Entry] = []
-        champion, newest_row = None, ""
-        journal = registry.journal()
+        journal, newest_row = registry.journal(), ""
         for decision in journal.decisions:
             newest_row = decision.newest_row or newest_row
-            entries.append(Entry(decision, champion, newest_row))
-            champion = decision.version if decision.changes_champion else champion
+            entries.append(Entry(decision, newest_row))
         if not entries:
             raise ModelError(
                 "there is no decision of a retraining yet",

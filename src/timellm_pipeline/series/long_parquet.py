@@ -5,6 +5,8 @@ several id columns) is read as a DataFrame, as other tables are.
 """
 
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,34 +30,45 @@ def read_long_parquet(file: RawFile, data: DataParams) -> tuple[LongRows, LongCo
     Raises SeriesError for a missing id or time stamp, a corrupt file, and a folder that cannot be read as one table.
     """
     files = file.parts or (file,)
-    if data.layout == "wide" or not all(is_parquet(one.content) for one in files):
-        _refuse_folder(file)
-        return None
-    opened = [_open(one) for one in files]
-    columns = _columns_of(opened[0].schema_arrow, data) if opened[0] else None
-    total = sum(one.metadata.num_rows for one in opened if one)
-    too_large = total * BYTES_PER_ROW > data.max_gigabytes * 1e9
-    if columns is None or not total or (too_large and not file.parts):
-        _refuse_folder(file)
-        return None  # the reader of tables reports a file that is empty or too large
-    if too_large:
+    if data.layout != "wide" and is_parquet(files[0].content):
+        opened = [_open(one) for one in files]
+        columns = _columns_of(opened[0].schema_arrow, data)
+        total = sum(one.metadata.num_rows for one in opened)
+        fits = total * BYTES_PER_ROW <= data.max_gigabytes * 1e9
+        if columns is not None and total and (fits or file.parts):
+            return _read_all(files, opened, columns, total, data)
+    if file.parts:
+        raise SeriesError(
+            f"the {len(file.parts):,} Parquet files of this folder cannot be read as one long table",
+            where=file.path,
+            do="write the columns unique_id (text or whole numbers), ds (time stamps without a zone) and y (numbers), "
+            "or set data.id_columns to one column, data.date_column and data.value_column",
+        )
+    return None  # the reader of tables reports a file that is empty or too large
+
+
+def _read_all(
+    files: Sequence[RawFile], opened: Sequence[Any], columns: LongColumns, total: int, data: DataParams
+) -> tuple[LongRows, LongColumns]:
+    """The rows of all files, which must have the same columns."""
+    if total * BYTES_PER_ROW > data.max_gigabytes * 1e9:
         raise SeriesError(
             f"{total:,} rows take {total * BYTES_PER_ROW / 1e9:,.1f} GB; at most {data.max_gigabytes:g} GB are read",
-            where=file.path,
+            where=str(Path(files[0].path).parent),
             do="use fewer files, or raise data.max_gigabytes if there is enough memory",
         )
     rows = _Rows(total)
-    for one, parquet in zip(files, opened):
-        if parquet is None or _columns_of(parquet.schema_arrow, data) != columns:
+    for file, parquet in zip(files, opened):
+        if _columns_of(parquet.schema_arrow, data) != columns:
             raise SeriesError(
                 f"this file has other columns than {files[0].path}: it needs {', '.join(columns.names)}",
-                where=one.path,
+                where=file.path,
                 do="write all files of a folder with the same columns and types, or remove this one",
             )
         if not parquet.metadata.num_rows:
-            log.warning("%s has no rows", one.path)
-        rows.read(parquet, columns, one.path)
-    columns.report(opened[0].schema_arrow.names, file.path)
+            log.warning("%s has no rows", file.path)
+        rows.read(parquet, columns, file.path)
+    columns.report(opened[0].schema_arrow.names, files[0].path)
     return LongRows(tuple(rows.numbers), rows.series, rows.stamps, rows.values, None), columns
 
 
@@ -82,30 +95,19 @@ class _Rows:
                 values = batch.column(columns.value).cast(pa.float64())
                 self.values[part] = values.to_numpy(zero_copy_only=False)
                 self.done = part.stop
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise _corrupt(path, error) from error
 
 
 def _open(file: RawFile) -> Any:
-    """The Parquet file, or None if its metadata cannot be read."""
+    """The Parquet file. Raises SeriesError if its metadata cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         return pq.ParquetFile(pa.BufferReader(file.content))
-    except (OSError, pa.ArrowException):
-        return None
-
-
-def _refuse_folder(file: RawFile) -> None:
-    """Raise SeriesError for a folder: unlike a file, it is not read in another way."""
-    if file.parts:
-        raise SeriesError(
-            f"the {len(file.parts):,} Parquet files of this folder cannot be read as one long table",
-            where=file.path,
-            do="write the columns unique_id (text or whole numbers), ds (time stamps without a zone) and y (numbers), "
-            "or set data.id_columns to one column, data.date_column and data.value_column",
-        )
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _corrupt(file.path, error) from error
 
 
 def _corrupt(path: str, error: Exception) -> SeriesError:
@@ -116,11 +118,10 @@ def _corrupt(path: str, error: Exception) -> SeriesError:
     )
 
 
-def _columns_of(schema: object, data: DataParams) -> LongColumns | None:
+def _columns_of(schema: Any, data: DataParams) -> LongColumns | None:
     """Columns that the standard names or the parameters name, if their types can be read in batches."""
     import pyarrow as pa
 
-    assert isinstance(schema, pa.Schema)
     if data.id_columns and data.value_column:
         found = LongColumns(tuple(data.id_columns), data.date_column, data.value_column)
     elif set(STANDARD) <= set(schema.names) and not data.id_columns and data.value_column is None:
@@ -137,11 +138,10 @@ def _columns_of(schema: object, data: DataParams) -> LongColumns | None:
     return found if is_id and is_date and is_number else None
 
 
-def _numbers_of(column: object, numbers: dict[str, int]) -> np.ndarray:
+def _numbers_of(column: Any, numbers: dict[str, int]) -> np.ndarray:
     """Index of the series of each row of a batch. New ids get the next numbers."""
     import pyarrow as pa
 
-    assert isinstance(column, pa.Array)
     coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     indices = coded.indices.to_numpy(zero_copy_only=False)
     # A dictionary may be shared by the batches: ids are numbered in the order of their first rows.
@@ -154,10 +154,7 @@ def _numbers_of(column: object, numbers: dict[str, int]) -> np.ndarray:
     return of_index[indices]
 
 
-def _refuse_missing(column: object, name: str, first: int, file: str) -> None:
-    import pyarrow as pa
-
-    assert isinstance(column, pa.Array)
+def _refuse_missing(column: Any, name: str, first: int, file: str) -> None:
     if column.null_count:
         row = first + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
         raise SeriesError(

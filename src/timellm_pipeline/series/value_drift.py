@@ -22,8 +22,7 @@ def value_drift(panel: Panel, train: tuple[int, int], newest: tuple[int, int]) -
     drift = np.zeros(panel.num_series)
     for number in range(panel.num_series):
         values = panel.series(number)
-        begin = int(panel.first[number])
-        before, now = (values[max(low - begin, 0) : max(high - begin, 0)] for low, high in (train, newest))
+        before, now = (values[panel.rows_inside(number, rows)] for rows in (train, newest))
         if len(before) and len(now):
             (low, high), (new_low, new_high) = _range(before), _range(now)
             deviation = (high - low) / WIDTH or 1.0
