@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from peers import environment
+from timellm_pipeline.datasets import RawSeriesDataset
 from timellm_pipeline.linear.fit import choose_linear
 from timellm_pipeline.linear.fitter import Task
 from timellm_pipeline.model.batches import BatchMaker, load_batches
@@ -30,7 +31,6 @@ from timellm_pipeline.series.identity import digest_of_arrays
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.panel_file import read_index, write_index
 from timellm_pipeline.series.prepare import prepare
-from timellm_pipeline.series.reading import RawFile
 from timellm_pipeline.series.windows import Windows, build_window_index
 from timellm_pipeline.training.order import batch_order
 
@@ -137,7 +137,7 @@ def measure_long(path: str) -> dict[str, float]:
     steps = {"validation_step": 1, "test_step": 1}
     parameters = parse_parameters({"window": window, "evaluation": steps, "data": {"max_gigabytes": 100}})
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
-    made = prepare(RawFile(path, Path(path).read_bytes()), parameters)
+    made = prepare(RawSeriesDataset(filepath=path, folder=str(Path(path).parent)).load(), parameters)
     planned, train = time.perf_counter() - start, made.training.windows("train")
     order = batch_order(len(train), 1024, seed=1, first_step=0, last_step=500)
     batches = iter(order)

@@ -13,7 +13,7 @@ from timellm_pipeline.datasets import RawSeriesDataset
 from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.parameters import DataParams, WindowParams
 from timellm_pipeline.series import long_parquet
-from timellm_pipeline.series.long_parquet import read_long_parquet
+from timellm_pipeline.series.long_parquet import open_long_parquet
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import validate
 from timellm_pipeline.series.reading import RawFile
@@ -47,14 +47,17 @@ def panel_of(file: RawFile, **data: Any) -> Panel:
     ],
     ids=["text ids", "categories", "dates", "unsorted", "another column"],
 )
-@pytest.mark.parametrize("batch", [7, 1 << 18])
-def test_batches_give_the_panel_of_the_table(monkeypatch: pytest.MonkeyPatch, change: Any, batch: int) -> None:
-    """An id that begins in one batch and ends in the next is one series."""
+@pytest.mark.parametrize(("batch", "part"), [(7, 100), (7, 1 << 22), (1 << 18, 1 << 22)])
+def test_batches_and_parts_give_the_panel_of_the_table(
+    monkeypatch: pytest.MonkeyPatch, change: Any, batch: int, part: int
+) -> None:
+    """An id that begins in one batch and ends in the next is one series. An unsorted table is read in one part."""
     monkeypatch.setattr(long_parquet, "BATCH", batch)
+    monkeypatch.setattr(long_parquet, "PART", part)
     table = change(stamped(sales()))
     file = as_file(table)
-    rows = read_long_parquet(file, DataParams.model_validate(COLUMNS))
-    assert rows is not None and len(rows[0].values) == len(table), "it is read in batches"
+    long = open_long_parquet(file, DataParams.model_validate(COLUMNS))
+    assert long is not None and long.total == len(table), "it is read in batches"
     found, expected = panel_of(file), read(table, **COLUMNS)
     assert found.ids == expected.ids and found.digest() == expected.digest()
     assert found.source.id_columns == ("store",) and found.source.num_rows == len(table)
@@ -67,13 +70,12 @@ def test_batches_give_the_panel_of_the_table(monkeypatch: pytest.MonkeyPatch, ch
         (stamped(sales()).assign(date=lambda table: table["date"].dt.tz_localize("UTC")), COLUMNS),
         (stamped(sales()), {}),
         (stamped(sales()), {**COLUMNS, "layout": "wide", "id_columns": [], "value_column": None}),
-        (stamped(sales()), {**COLUMNS, "max_gigabytes": 1e-6}),
     ],
-    ids=["dates as text", "with a zone", "columns to be recognised", "wide", "too large"],
+    ids=["dates as text", "with a zone", "columns to be recognised", "wide"],
 )
 def test_other_files_are_read_as_tables(table: pd.DataFrame, data: dict[str, Any]) -> None:
     """Batches read what needs no guess; everything else has one way, with its messages."""
-    assert read_long_parquet(as_file(table), DataParams.model_validate(data)) is None
+    assert open_long_parquet(as_file(table), DataParams.model_validate(data)) is None
 
 
 def test_the_standard_names_need_no_parameter() -> None:
@@ -156,10 +158,9 @@ def test_an_empty_part_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixt
         (lambda table: table.rename(columns={"sales": "sold"}), {}, "other columns than", "part-1.parquet"),
         (lambda table: table.assign(sales="many"), {}, "other columns than", "part-1.parquet"),
         (lambda table: table, {"value_column": None}, "cannot be read as one long table", "sales"),
-        (lambda table: table, {"max_gigabytes": 1e-6}, "rows take 0.0 GB", "sales"),
         (lambda table: table, {}, "is repeated", "sales"),
     ],
-    ids=["other columns", "other types", "unclear columns", "too large", "the same rows twice"],
+    ids=["other columns", "other types", "unclear columns", "the same rows twice"],
 )
 def test_a_folder_that_is_not_one_table_is_refused(
     tmp_path: Path, second: Any, data: dict[str, Any], what: str, where: str

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from kedro.io import AbstractDataset
 from timellm_pipeline.datasets.previews import TablePreview
 from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.parameters import DataParams
-from timellm_pipeline.series.reading import RawFile, read_table
+from timellm_pipeline.series.formats import PARQUET
+from timellm_pipeline.series.reading import RawFile, read_table, stat_of
 
 log = logging.getLogger(__name__)
 
+LARGE = 64_000_000  # bytes of a Parquet file that is read in parts
 GIVE = "give the path of a CSV or Parquet file: --params raw_csv=PATH"
 KINDS = (
     (stat.S_ISDIR, "this is a folder", GIVE),
@@ -31,19 +34,26 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
         filepath: the CSV or Parquet file, a folder of long Parquet files, or a pattern such as `sales/*.parquet`.
         fetch: `{url, sha256, path}` of a public file, downloaded only when the file to read is `path` and does not
             exist. A download never replaces another file.
+        folder: folder for values that do not fit into memory.
         metadata: for kedro-viz.
     """
 
     def __init__(
-        self, *, filepath: str, fetch: dict[str, str] | None = None, metadata: dict[str, Any] | None = None
+        self,
+        *,
+        filepath: str,
+        fetch: dict[str, str] | None = None,
+        folder: str | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         self.path, self.fetch, self.metadata = Path(filepath), fetch, metadata
+        self.folder = Path(folder) if folder else None
 
     def load(self) -> RawFile:
         """The file or folder. Raises SeriesError if it does not exist, cannot be read, or changes during reading."""
         parts = find_parts(self.path)
         if parts:
-            return RawFile(str(self.path), b"", tuple(map(_read, parts)))
+            return RawFile(str(self.path), b"", tuple(map(_read, parts)), folder=self.folder)
         problem = _find_problem(self.path)
         is_public_file = self.fetch is not None and Path(self.fetch["path"]) == self.path
         if self.fetch is not None and is_public_file and problem == ("there is no such file", GIVE):
@@ -52,7 +62,7 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
         if problem is not None:
             what, do = problem
             raise SeriesError(what, where=str(self.path), do=do)
-        return _read(self.path)
+        return replace(_read(self.path), folder=self.folder)
 
     def save(self, data: None) -> None:
         """Not supported: the raw series is read only."""
@@ -107,9 +117,12 @@ def find_parts(path: Path) -> list[Path]:
 def _read(path: Path) -> RawFile:
     """A file. Raises SeriesError when it cannot be read or changes during reading."""
     try:
-        before = path.stat()
+        before = stat_of(path)
+        with path.open("rb") as file:
+            if before[0] > LARGE and file.read(len(PARQUET)) == PARQUET:
+                return RawFile(str(path), b"", stat=before)
         content = path.read_bytes()
-        after = path.stat()
+        after = stat_of(path)
     except OSError as error:
         raise SeriesError(
             f"the file cannot be read: {error.strerror or error}",
@@ -118,11 +131,11 @@ def _read(path: Path) -> RawFile:
         ) from error
     except MemoryError as error:
         raise SeriesError(
-            f"the file does not fit into memory ({before.st_size / 1e9:,.1f} GB)",
+            f"the file does not fit into memory ({before[0] / 1e9:,.1f} GB)",
             where=str(path),
             do="use fewer rows or channels, or a machine with more memory",
         ) from error
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
+    if before != after or len(content) != after[0]:
         raise SeriesError(
             "the file changed while it was read",
             where=str(path),

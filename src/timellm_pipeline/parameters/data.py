@@ -61,13 +61,22 @@ class DataParams(Group):
     value_column: str | None = None
     """Long tables: column with the values; null: the only other column of numbers."""
 
+    static_columns: list[str] = Field(default_factory=list)
+    """Long tables: columns that describe a series, such as its region; equal in all rows of a series. The prompt of a
+    window can contain them (`prompt.series_facts`)."""
+
+    known_columns: list[str] = Field(default_factory=list)
+    """Columns of numbers that are known for the horizon too, such as a price, a promotion or a holiday. Rows after the
+    last value contain those of the future: their value is empty."""
+
     gaps: Literal["error", "interpolate", "drop_windows"] = "error"
     """How to handle missing time stamps and empty cells: `error` stops and names the first one; `interpolate`
     fills them by linear interpolation in time; `drop_windows` drops every window that contains one."""
 
     max_gigabytes: float = Field(default=2.0, gt=0)
     """Largest table that is read from a compressed file, in GB (10**9 bytes): the decompressed bytes of a gzip file, or
-    rows x columns x 8 bytes of a Parquet file, or 20 bytes a row of a long one that is read in batches."""
+    rows x columns x 8 bytes of a Parquet file, or 20 bytes a row of a long one. A long Parquet file that is sorted by
+    series has no limit: it is read in parts."""
 
     csv: dict[str, Any] = Field(default_factory=dict)
     """Options of pandas.read_csv, such as `{sep: ";", decimal: ",", thousands: ".", encoding: gb18030}`, and
@@ -78,9 +87,9 @@ class DataParams(Group):
     def _clean_column(cls, name: str | None) -> str | None:
         return None if name is None else clean_name(name)
 
-    @field_validator("id_columns", mode="before")
+    @field_validator("id_columns", "static_columns", "known_columns", mode="before")
     @classmethod
-    def _clean_id_columns(cls, names: Any) -> Any:
+    def _clean_columns(cls, names: Any) -> Any:
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, list | tuple):
             return names
@@ -90,6 +99,19 @@ class DataParams(Group):
     def _long_columns_of_a_long_table(self) -> "DataParams":
         if self.layout == "wide" and (self.id_columns or self.value_column is not None):
             raise ValueError("id_columns and value_column are columns of a long table; set layout to long or auto")
+        if self.layout == "wide" and self.static_columns:
+            raise ValueError("static_columns are columns of a long table; set layout to long or auto")
+        return self
+
+    @model_validator(mode="after")
+    def _one_role(self) -> "DataParams":
+        used = {*self.id_columns, self.date_column, self.value_column}
+        for name in self.known_columns:
+            if name in used or name in self.static_columns or self.known_columns.count(name) > 1:
+                raise ValueError(f"the column {name!r} of known_columns has another role too, or is named twice")
+        for name in self.static_columns:  # a part of the id may describe the series
+            if name in (self.date_column, self.value_column) or self.static_columns.count(name) > 1:
+                raise ValueError(f"the column {name!r} of static_columns has another role too, or is named twice")
         return self
 
     def with_columns(self, ids: Sequence[str], date: str, value: str | None) -> "DataParams":

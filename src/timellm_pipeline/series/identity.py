@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from timellm_pipeline.series.mapped import release
+
+CHUNK = 1 << 23  # values of an array that are read at a time
 SEAL = "seal"  # key of the digest that a JSON file contains of its own content
 
 
@@ -47,7 +50,10 @@ def digest_of_arrays(*arrays: np.ndarray) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        flat = np.ascontiguousarray(array).reshape(-1)
+        for first in range(0, flat.size, CHUNK):
+            digest.update(flat[first : first + CHUNK].data)
+            release(array)
     return digest.hexdigest()
 
 

@@ -1,19 +1,19 @@
-"""Rows of a long Parquet file or folder, read batch by batch: only ids, time stamps and values, without a DataFrame.
+"""Long Parquet files and folders, read in parts of complete series, without a DataFrame.
 
-A table of 20 million rows takes 400 MB this way. A file with other types of columns (texts as time stamps, a time zone,
-several id columns) is read as a DataFrame, as other tables are.
+A table that is sorted by series may be larger than memory. Any other table is read in one part. A file with other types
+of columns (texts as time stamps, a time zone, several id columns) is read as a DataFrame, as other tables are.
 """
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
-from timellm_pipeline.series.formats import is_parquet
+from timellm_pipeline.series.facts import StaticFacts, differs
 from timellm_pipeline.series.long_rows import LongRows
 from timellm_pipeline.series.long_table import STANDARD, LongColumns
 from timellm_pipeline.series.reading import RawFile
@@ -21,22 +21,87 @@ from timellm_pipeline.series.reading import RawFile
 log = logging.getLogger(__name__)
 
 BATCH = 1 << 18  # rows
+PART = 1 << 22  # rows of complete series that become a panel together
 BYTES_PER_ROW = 20  # index of the series, time stamp, value
 
 
-def read_long_parquet(file: RawFile, data: DataParams) -> tuple[LongRows, LongColumns] | None:
-    """Rows and columns of a long Parquet file or folder whose columns are clear from its schema; None for other files.
+@dataclass(frozen=True)
+class LongParquet:
+    """Long Parquet files whose columns are clear from their schema.
 
-    Raises SeriesError for a missing id or time stamp, a corrupt file, and a folder that cannot be read as one table.
+    Attributes:
+        path: path of the file or folder.
+        files: the files.
+        opened: the same, as `pyarrow.parquet.ParquetFile`.
+        columns: columns that are used.
+        total: number of rows.
+    """
+
+    path: str
+    files: Sequence[RawFile]
+    opened: Sequence[Any]
+    columns: LongColumns
+    total: int
+
+    def parts(self, data: DataParams) -> Iterator[LongRows]:
+        """Iterator over the rows, in parts of complete series; in one part if the rows are not grouped by series.
+
+        Raises SeriesError for rows that do not fit into memory in one part, a missing id or time stamp, a static column
+        that changes within a series, and a corrupt file.
+        """
+        grouped = self.total > PART and self._is_grouped()
+        if not grouped:
+            self._refuse_too_large(data)
+        reader = _Reader(self.columns)
+        for file, parquet in zip(self.files, self.opened, strict=True):
+            for batch in _batches(parquet, self.columns.names, file.path):
+                reader.append(batch, file.path)
+                if grouped and reader.num_rows >= PART:
+                    yield from reader.complete()
+            reader.begin_file()
+            file.refuse_changed()
+        yield reader.rest()
+
+    def _is_grouped(self) -> bool:
+        """Whether the rows of each series follow each other."""
+        numbers: dict[str, int] = {}
+        last = -1
+        for file, parquet in zip(self.files, self.opened, strict=True):
+            for batch in _batches(parquet, self.columns.ids, file.path):
+                if batch.column(0).null_count:
+                    return True  # the reader reports it
+                series = _numbers_of(batch.column(0), numbers)
+                runs = series[np.flatnonzero(np.diff(series, prepend=last))]
+                if (np.diff(runs, prepend=last) != 1).any():
+                    return False
+                last = len(numbers) - 1
+        return True
+
+    def _refuse_too_large(self, data: DataParams) -> None:
+        """Raise SeriesError if the rows do not fit into memory in one part."""
+        if self.total * BYTES_PER_ROW > data.max_gigabytes * 1e9:
+            raise SeriesError(
+                f"{self.total:,} rows take {self.total * BYTES_PER_ROW / 1e9:,.1f} GB, and the rows of a series are in "
+                f"several places; at most {data.max_gigabytes:g} GB are read so",
+                where=self.path,
+                do="sort the table by series and time, or raise data.max_gigabytes if there is enough memory",
+            )
+
+
+def open_long_parquet(file: RawFile, data: DataParams) -> LongParquet | None:
+    """A long Parquet file or folder whose columns are clear from its schema; None for other files.
+
+    Raises SeriesError for a corrupt file, and a folder that cannot be read as one table.
     """
     files = file.parts or (file,)
-    if data.layout != "wide" and is_parquet(files[0].content):
+    if data.layout != "wide" and files[0].is_parquet:
         opened = [_open(one) for one in files]
         columns = _columns_of(opened[0].schema_arrow, data)
         total = sum(one.metadata.num_rows for one in opened)
-        fits = total * BYTES_PER_ROW <= data.max_gigabytes * 1e9
-        if columns is not None and total and (fits or file.parts):
-            return _read_all(files, opened, columns, total, data)
+        if columns is not None and total:
+            _refuse_other_columns(files, opened, columns, data)
+            columns.report(opened[0].schema_arrow.names, files[0].path)
+            return LongParquet(file.path, files, opened, columns, total)
     if file.parts:
         raise SeriesError(
             f"the {len(file.parts):,} Parquet files of this folder cannot be read as one long table",
@@ -44,59 +109,83 @@ def read_long_parquet(file: RawFile, data: DataParams) -> tuple[LongRows, LongCo
             do="write the columns unique_id (text or whole numbers), ds (time stamps without a zone) and y (numbers), "
             "or set data.id_columns to one column, data.date_column and data.value_column",
         )
-    return None  # the reader of tables reports a file that is empty or too large
+    return None  # the reader of tables reports a file that is empty
 
 
-def _read_all(
-    files: Sequence[RawFile], opened: Sequence[Any], columns: LongColumns, total: int, data: DataParams
-) -> tuple[LongRows, LongColumns]:
-    """The rows of all files, which must have the same columns."""
-    if total * BYTES_PER_ROW > data.max_gigabytes * 1e9:
-        raise SeriesError(
-            f"{total:,} rows take {total * BYTES_PER_ROW / 1e9:,.1f} GB; at most {data.max_gigabytes:g} GB are read",
-            where=str(Path(files[0].path).parent),
-            do="use fewer files, or raise data.max_gigabytes if there is enough memory",
-        )
-    rows = _Rows(total)
-    for file, parquet in zip(files, opened):
-        if _columns_of(parquet.schema_arrow, data) != columns:
-            raise SeriesError(
-                f"this file has other columns than {files[0].path}: it needs {', '.join(columns.names)}",
-                where=file.path,
-                do="write all files of a folder with the same columns and types, or remove this one",
-            )
-        if not parquet.metadata.num_rows:
-            log.warning("%s has no rows", file.path)
-        rows.read(parquet, columns, file.path)
-    columns.report(opened[0].schema_arrow.names, files[0].path)
-    return LongRows(tuple(rows.numbers), rows.series, rows.stamps, rows.values, None), columns
+class _Reader:
+    """Rows that are read batch by batch, and taken when their series are complete."""
 
+    def __init__(self, columns: LongColumns) -> None:
+        self.columns, self.facts = columns, StaticFacts(columns.static)
+        self.numbers: dict[str, int] = {}
+        self.taken = 0  # series of earlier parts
+        self.num_rows = 0  # rows of the part
+        self.done = 0  # rows of the file
+        self.pieces: list[dict[str, np.ndarray]] = []
 
-class _Rows:
-    """Arrays that are filled batch by batch."""
+    def begin_file(self) -> None:
+        """Count the rows of the next file from its start."""
+        self.done = 0
 
-    def __init__(self, total: int) -> None:
-        self.series, self.stamps = np.empty(total, dtype=np.int32), np.empty(total, dtype="datetime64[ns]")
-        self.values, self.numbers, self.done = np.empty(total), dict[str, int](), 0
-
-    def read(self, parquet: Any, columns: LongColumns, path: str) -> None:
-        """Append the rows of a file."""
+    def append(self, batch: Any, path: str) -> None:
+        """Append the rows of a batch."""
         import pyarrow as pa
 
-        begun = self.done
-        try:
-            for batch in parquet.iter_batches(batch_size=BATCH, columns=list(columns.names)):
-                part = slice(self.done, self.done + batch.num_rows)
-                for name in (*columns.ids, columns.date):
-                    _refuse_missing(batch.column(name), name, self.done - begun, path)
-                self.series[part] = _numbers_of(batch.column(columns.ids[0]), self.numbers)
-                stamps = batch.column(columns.date).cast(pa.timestamp("ns"))
-                self.stamps[part] = stamps.to_numpy(zero_copy_only=False)
-                values = batch.column(columns.value).cast(pa.float64())
-                self.values[part] = values.to_numpy(zero_copy_only=False)
-                self.done = part.stop
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise _corrupt(path, error) from error
+        columns = self.columns
+        for name in (*columns.ids, columns.date):
+            _refuse_missing(batch.column(name), name, self.done, path)
+        series = _numbers_of(batch.column(columns.ids[0]), self.numbers)
+        for name in columns.static:
+            coded = _encoded(batch.column(name))
+            code = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+            row = self.facts.add(name, series, code, coded.dictionary.to_pylist())
+            if row is not None:
+                raise differs(name, list(self.numbers)[int(series[row])], path)
+        values = [batch.column(name).cast(pa.float64()) for name in (columns.value, *columns.known)]
+        floats = [column.to_numpy(zero_copy_only=False) for column in values]
+        known = np.empty((len(series), len(columns.known)), dtype=np.float32)
+        for place, column in enumerate(floats[1:]):
+            known[:, place] = column
+        stamps = batch.column(columns.date).cast(pa.timestamp("ns")).to_numpy(zero_copy_only=False)
+        self.pieces.append({"series": series, "stamps": stamps, "values": floats[0], "known": known})
+        self.num_rows += len(series)
+        self.done += len(series)
+
+    def complete(self) -> Iterator[LongRows]:
+        """The rows of all series but the last, if there are any."""
+        rows = self._joined()
+        cut = int(np.flatnonzero(rows["series"] != rows["series"][-1])[-1:].sum()) + 1
+        self.pieces, self.num_rows = [rows], len(rows["series"])
+        if cut > 1:
+            self.pieces = [{name: column[cut:].copy() for name, column in rows.items()}]
+            self.num_rows -= cut
+            yield self._take({name: column[:cut] for name, column in rows.items()})
+
+    def rest(self) -> LongRows:
+        """The rows that are left."""
+        return self._take(self._joined())
+
+    def _joined(self) -> dict[str, np.ndarray]:
+        joined = {name: np.concatenate([piece[name] for piece in self.pieces]) for name in self.pieces[0]}
+        self.pieces = []
+        return joined
+
+    def _take(self, rows: dict[str, np.ndarray]) -> LongRows:
+        first, last = self.taken, int(rows["series"].max()) + 1
+        self.taken = last
+        ids = list(self.numbers)[first:last]
+        rows["series"] = rows["series"] - np.int32(first)
+        return LongRows(ids=tuple(ids), zone=None, facts=self.facts.texts()[first:last], **rows)
+
+
+def _batches(parquet: Any, columns: Sequence[str], path: str) -> Iterator[Any]:
+    """Iterator over the batches of some columns of a file."""
+    import pyarrow as pa
+
+    try:
+        yield from parquet.iter_batches(batch_size=BATCH, columns=list(columns))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _corrupt(path, error) from error
 
 
 def _open(file: RawFile) -> Any:
@@ -105,7 +194,7 @@ def _open(file: RawFile) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(pa.BufferReader(file.content))
+        return pq.ParquetFile(file.open(), pre_buffer=False)  # buffers would be kept until the end of the file
     except (OSError, ValueError, pa.ArrowException) as error:
         raise _corrupt(file.path, error) from error
 
@@ -118,31 +207,64 @@ def _corrupt(path: str, error: Exception) -> SeriesError:
     )
 
 
+def _refuse_other_columns(
+    files: Sequence[RawFile], opened: Sequence[Any], columns: LongColumns, data: DataParams
+) -> None:
+    """Raise SeriesError for a file of a folder that has other columns than the first one. Empty files are logged."""
+    for file, parquet in zip(files, opened, strict=True):
+        if _columns_of(parquet.schema_arrow, data) != columns:
+            raise SeriesError(
+                f"this file has other columns than {files[0].path}: it needs {', '.join(columns.names)}",
+                where=file.path,
+                do="write all files of a folder with the same columns and types, or remove this one",
+            )
+        if not parquet.metadata.num_rows:
+            log.warning("%s has no rows", file.path)
+
+
 def _columns_of(schema: Any, data: DataParams) -> LongColumns | None:
     """Columns that the standard names or the parameters name, if their types can be read in batches."""
     import pyarrow as pa
 
+    others = tuple(data.static_columns), tuple(data.known_columns)
     if data.id_columns and data.value_column:
-        found = LongColumns(tuple(data.id_columns), data.date_column, data.value_column)
+        found = LongColumns(tuple(data.id_columns), data.date_column, data.value_column, *others)
     elif set(STANDARD) <= set(schema.names) and not data.id_columns and data.value_column is None:
-        found = LongColumns(STANDARD[:1], *STANDARD[1:])
+        found = LongColumns(STANDARD[:1], *STANDARD[1:], *others)
     else:
         return None
-    if len(found.ids) > 1 or len(set(found.names)) < 3 or not set(found.names) <= set(schema.names):
+    if len(found.ids) > 1 or len({*found.ids, found.date, found.value}) < 3:
         return None
-    kinds = [schema.field(name).type for name in (found.ids[0], found.date, found.value)]
-    ids = kinds[0].value_type if pa.types.is_dictionary(kinds[0]) else kinds[0]
+    if not set(found.names) <= set(schema.names):
+        return None
+    kinds = {name: schema.field(name).type for name in found.names}
+    ids = kinds[found.ids[0]]
+    ids = ids.value_type if pa.types.is_dictionary(ids) else ids
     is_id = pa.types.is_string(ids) or pa.types.is_large_string(ids) or pa.types.is_integer(ids)
-    is_date = pa.types.is_date(kinds[1]) or (pa.types.is_timestamp(kinds[1]) and kinds[1].tz is None)
-    is_number = pa.types.is_floating(kinds[2]) or pa.types.is_integer(kinds[2])
-    return found if is_id and is_date and is_number else None
+    date = kinds[found.date]
+    is_date = pa.types.is_date(date) or (pa.types.is_timestamp(date) and date.tz is None)
+    numbers = [kinds[name] for name in (found.value, *found.known)]
+    are_numbers = all(map(_is_number, numbers[:1])) and all(
+        _is_number(kind) or pa.types.is_boolean(kind) for kind in numbers
+    )
+    return found if is_id and is_date and are_numbers else None
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _encoded(column: Any) -> Any:
+    import pyarrow as pa
+
+    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
 
 
 def _numbers_of(column: Any, numbers: dict[str, int]) -> np.ndarray:
     """Index of the series of each row of a batch. New ids get the next numbers."""
-    import pyarrow as pa
-
-    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    coded = _encoded(column)
     indices = coded.indices.to_numpy(zero_copy_only=False)
     # A dictionary may be shared by the batches: ids are numbered in the order of their first rows.
     seen, first = np.unique(indices, return_index=True)

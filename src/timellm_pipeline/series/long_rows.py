@@ -4,16 +4,18 @@ Every series has its own first and last row; missing rows between them are gaps.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 
 from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.frequency import find_frequency
 from timellm_pipeline.series.gaps import MOST_MISSING, stretches
+from timellm_pipeline.series.known import known_on_grid
 from timellm_pipeline.series.panel import NO_SPANS, Panel, Source
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ class LongRows:
         stamps: naive time stamp of each row.
         values: value of each row; NaN if it is missing.
         zone: time zone of the file, see `time_zone.py`.
+        known: values of the known columns; NaN if one is missing.
+        facts: text of the static columns of each series; empty without such columns.
     """
 
     ids: tuple[str, ...]
@@ -41,6 +45,13 @@ class LongRows:
     stamps: np.ndarray
     values: Float[np.ndarray, "rows"]
     zone: str | None
+    known: Float32[np.ndarray, "rows columns"]
+    facts: tuple[str, ...] = ()
+
+    def take(self, rows: np.ndarray) -> "LongRows":
+        """Some of the rows, in the given order."""
+        names = ("series", "stamps", "values", "known")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def sorted(self, file: str) -> "LongRows":
         """Rows sorted by series, then by time; the same object if they are sorted already."""
@@ -51,16 +62,22 @@ class LongRows:
         if backwards.any():
             row = int(np.flatnonzero(backwards)[0]) + 1
             log.warning("%s: rows are not sorted by time (for example %s); sorting them", file, self.describe(row))
-        order = np.lexsort((self.stamps, self.series))
-        return replace(self, series=self.series[order], stamps=self.stamps[order], values=self.values[order])
+        return self.take(np.lexsort((self.stamps, self.series)))
 
     def describe(self, row: int) -> str:
         """Series and time stamp of a row, for a message."""
         return f"`{shown(self.ids[int(self.series[row])])}` at {pd.Timestamp(self.stamps[row])}"
 
 
-def panel_of_rows(rows: LongRows, data: DataParams, source: Source) -> Panel:
+def panel_of_rows(
+    rows: LongRows, data: DataParams, source: Source, frequency: str | None = None, known: Sequence[str] = ()
+) -> Panel:
     """The panel of the rows of a long table.
+
+    Args:
+        rows: all rows of some series.
+        frequency: that of other series of the same file; None: that of the longest series.
+        known: names of the known columns.
 
     Raises SeriesError for a repeated time stamp, for a missing row or value (unless `data.gaps` fills it), and if the
     time stamps are not on one grid. The message names series and time stamp.
@@ -68,11 +85,16 @@ def panel_of_rows(rows: LongRows, data: DataParams, source: Source) -> Panel:
     file = source.path
     rows = rows.sorted(file)
     _refuse_infinite(rows, file)
-    starts = np.flatnonzero(np.concatenate([[True], rows.series[1:] != rows.series[:-1]]))
-    ends = np.append(starts[1:], len(rows.series))
     _refuse_repeated(rows, file)
-    grid, frequency = _grid_of(rows, starts, ends, data, file)
+    starts, ends = _runs(rows)
+    grid, frequency = _grid_of(rows, starts, ends, data, file, frequency)
     position = _positions(rows, grid, file)
+    every, position_of_every = rows, position
+    if known:
+        kept = _until_the_last_value(rows, starts)
+        _refuse_unknown(rows, kept, known, file)
+        rows, position = rows.take(kept), position[kept]
+        starts, ends = _runs(rows)
     first, last = position[starts].astype(np.int64), position[ends - 1].astype(np.int64)
     lengths = last - first + 1
     if (lengths != ends - starts).any():
@@ -98,6 +120,10 @@ def panel_of_rows(rows: LongRows, data: DataParams, source: Source) -> Panel:
         filled=filled,
         drop_filled=data.gaps == "drop_windows",
         source=source,
+        known=known_on_grid(known, every.known, every.series, position_of_every - first[every.series], lengths)
+        if known
+        else None,
+        facts=rows.facts,
     )
 
 
@@ -124,18 +150,20 @@ def _refuse_repeated(rows: LongRows, file: str) -> None:
 
 
 def _grid_of(
-    rows: LongRows, starts: np.ndarray, ends: np.ndarray, data: DataParams, file: str
+    rows: LongRows, starts: np.ndarray, ends: np.ndarray, data: DataParams, file: str, frequency: str | None
 ) -> tuple[pd.DatetimeIndex, str]:
     """The time grid from the first to the last row of any series, and its frequency, that of the longest series."""
     longest = int((ends - starts).argmax())
     dates = pd.Series(rows.stamps[starts[longest] : ends[longest]])
     place = f"{file}, series `{shown(rows.ids[longest])}`, the longest of {len(rows.ids):,}"
-    try:
-        frequency = find_frequency(dates, data.model_copy(update={"gaps": "interpolate"}), file)
-    except SeriesError as error:
-        raise SeriesError(error.what, where=place, do=error.do) from error
+    if frequency is None:
+        try:
+            frequency = find_frequency(dates, data.model_copy(update={"gaps": "interpolate"}), file)
+        except SeriesError as error:
+            raise SeriesError(error.what, where=place, do=error.do) from error
     low, high = pd.Timestamp(rows.stamps.min()), pd.Timestamp(rows.stamps.max())
-    steps = (high - low) / dates.diff().min()
+    two = pd.date_range(low, periods=2, freq=frequency)
+    steps = (high - low) / (two[1] - two[0])
     if steps > MOST_GRID:  # checked before the grid is built: one wrong year may span centuries in seconds
         raise SeriesError(
             f"from {rows.describe(int(rows.stamps.argmin()))} to {rows.describe(int(rows.stamps.argmax()))} there are "
@@ -162,6 +190,32 @@ def _positions(rows: LongRows, grid: pd.DatetimeIndex, file: str) -> Int[np.ndar
             )
         found[first : first + CHUNK] = position
     return found
+
+
+def _runs(rows: LongRows) -> tuple[Int[np.ndarray, "series"], Int[np.ndarray, "series"]]:
+    """First row of each series, and the row after its last one."""
+    starts = np.flatnonzero(np.concatenate([[True], rows.series[1:] != rows.series[:-1]]))
+    return starts, np.append(starts[1:], len(rows.series))
+
+
+def _until_the_last_value(rows: LongRows, starts: Int[np.ndarray, "series"]) -> Int[np.ndarray, "kept"]:
+    """Rows up to the last value of each series. Later rows contain what is known of the future."""
+    number = np.arange(len(rows.series))
+    last = np.maximum.reduceat(np.where(np.isnan(rows.values), -1, number), starts)
+    last = np.where(last < 0, len(number), last)  # a series without values is reported with its gaps
+    return np.flatnonzero(number <= np.repeat(last, np.diff(starts, append=len(number))))
+
+
+def _refuse_unknown(rows: LongRows, kept: Int[np.ndarray, "kept"], known: Sequence[str], file: str) -> None:
+    """Raise SeriesError if a known column has no value in a row that has a value of the series."""
+    row, column = np.nonzero(~np.isfinite(rows.known[kept]))
+    if len(row):
+        raise SeriesError(
+            f"the known column `{shown(known[column[0]])}` has no value for {rows.describe(int(kept[row[0]]))}; there "
+            f"are {len(row):,} such values",
+            where=f"{file}, column `{shown(known[column[0]])}`",
+            do="fill them in, or remove the column from data.known_columns",
+        )
 
 
 def _refuse_other_frequency(

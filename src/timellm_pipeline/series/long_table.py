@@ -10,6 +10,7 @@ import pandas as pd
 from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.dates import ParsedDates, parse_dates
+from timellm_pipeline.series.facts import StaticFacts, differs
 from timellm_pipeline.series.lines import line_of
 from timellm_pipeline.series.long_rows import LongRows
 from timellm_pipeline.series.names import list_names
@@ -31,26 +32,32 @@ class LongColumns:
         ids: columns that identify a series.
         date: column of the time stamps.
         value: column of the values.
+        static: columns that describe a series.
+        known: columns that are known for the horizon too.
     """
 
     ids: tuple[str, ...]
     date: str
     value: str
+    static: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """All columns."""
-        return (*self.ids, self.date, self.value)
+        return tuple(dict.fromkeys((*self.ids, self.date, self.value, *self.static, *self.known)))
 
     def report(self, columns: list[str], file: str) -> None:
         """Log which of the columns of a file are used."""
         others = [name for name in columns if name not in self.names]
         log.info(
-            "%s: a long table: ids in %s, time stamps in `%s`, values in `%s`%s",
+            "%s: a long table: ids in %s, time stamps in `%s`, values in `%s`%s%s%s",
             file,
             list_names(list(self.ids)),
             shown(self.date),
             shown(self.value),
+            f", facts of a series in {list_names(list(self.static))}" if self.static else "",
+            f", known for the horizon {list_names(list(self.known))}" if self.known else "",
             f"; ignoring {list_names(others)}" if others else "",
         )
 
@@ -71,24 +78,31 @@ def find_columns(table: pd.DataFrame, data: DataParams, file: str) -> LongColumn
     if data.layout == "wide":
         return None
     wanted = data.layout == "long" or bool(data.id_columns) or data.value_column is not None
+    static, known = tuple(data.static_columns), tuple(data.known_columns)
     if not wanted and set(STANDARD) <= set(table.columns):
-        found = LongColumns(("unique_id",), "ds", "y")
+        found = LongColumns(("unique_id",), "ds", "y", static, known)
     else:
         date = next((name for name in (data.date_column, "ds") if name in table.columns), None)
         if date is None or not (wanted or table[date].duplicated().any()):
             if not wanted:
                 return None
             raise _missing(data.date_column, "data.date_column", "the time stamps", table, file)
-        ids = tuple(data.id_columns) or _guess_ids(table, date, data.value_column)
+        others = table.drop(columns=[name for name in (*static, *known) if name in table.columns])
+        ids = tuple(data.id_columns) or _guess_ids(others, date, data.value_column)
         if not ids and not wanted:
             return None
-        found = LongColumns(ids, date, data.value_column or _guess_value(table, date, ids, file))
-    roles = {"data.id_columns": (found.ids, "the ids"), "data.value_column": ((found.value,), "the values")}
-    for parameter, (names, role) in roles.items():
+        found = LongColumns(ids, date, data.value_column or _guess_value(others, date, ids, file), static, known)
+    named = {
+        "data.id_columns": (found.ids, "the ids"),
+        "data.value_column": ((found.value,), "the values"),
+        "data.static_columns": (found.static, "facts of a series"),
+        "data.known_columns": (found.known, "values that are known for the horizon"),
+    }
+    for parameter, (names, role) in named.items():
         for name in names:
             if name not in table.columns:
                 raise _missing(name, parameter, role, table, file)
-    if not found.ids or len(set(found.names)) < len(found.names):
+    if not found.ids or len({*found.ids, found.date, found.value}) < len(found.ids) + 2:
         raise SeriesError(
             f"ids ({list_names(list(found.ids)) or 'none'}), time stamps (`{shown(found.date)}`) and values "
             f"(`{shown(found.value)}`) must be different columns",
@@ -106,7 +120,11 @@ def rows_of_table(table: pd.DataFrame, columns: LongColumns, data: DataParams, f
     value = table[[columns.value]]
     values = to_numbers(value, data, file, may_be_missing=True)[columns.value]
     stamps = parsed.stamps.to_numpy().astype("datetime64[ns]")
-    return LongRows(ids, number, stamps, values, parsed.zone)
+    known = np.zeros((len(values), len(columns.known)), dtype=np.float32)
+    for place, column in enumerate(to_numbers(table[list(columns.known)], data, file, may_be_missing=True).values()):
+        known[:, place] = column
+    facts = _facts_of(table, columns.static, number, ids, file)
+    return LongRows(ids, number, stamps, values, parsed.zone, known, facts)
 
 
 def _is_repeated(dates: pd.Series) -> bool:
@@ -186,6 +204,19 @@ def _ids_of(
             do="write ids that are different as text",
         )
     return number.astype(np.int64), tuple(ids)
+
+
+def _facts_of(
+    table: pd.DataFrame, columns: tuple[str, ...], number: np.ndarray, ids: tuple[str, ...], file: str
+) -> tuple[str, ...]:
+    """Text of the static columns of each series. Raises SeriesError if one changes within a series."""
+    facts = StaticFacts(columns)
+    for name in columns:
+        code, values = pd.factorize(table[name])
+        row = facts.add(name, number, code, list(values))
+        if row is not None:
+            raise differs(name, ids[int(number[row])], file)
+    return facts.texts()
 
 
 def _parse_distinct(column: pd.Series, data: DataParams, file: str) -> ParsedDates:

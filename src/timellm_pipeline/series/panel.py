@@ -5,9 +5,10 @@ have different lengths, and 100,000 series need no Python object each. The grid 
 some position of the grid and has no missing rows: they were filled in, and `filled` lists them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from timellm_pipeline.series.identity import digest_of, digest_of_arrays
+from timellm_pipeline.series.known import Known
+from timellm_pipeline.series.mapped import release
 from timellm_pipeline.series.time_zone import as_in_file
 
+BLOCK = 1 << 20  # values
 NO_SPANS: Int[np.ndarray, "0 3"] = np.zeros((0, 3), dtype=np.int64)
 
 
@@ -57,6 +61,9 @@ class Panel:
         drop_filled: whether windows that contain filled rows are excluded (`data.gaps: drop_windows`).
         source: file or table that the panel was read from.
         data_id: id of the data preparation that scaled the panel; None in original units.
+        known: columns that are known for the horizon too; None without them.
+        facts: text of each series for prompts, from static columns; empty without them.
+        folder: folder for values that do not fit into memory and are mapped; None: they are in memory.
     """
 
     ids: tuple[str, ...]
@@ -70,6 +77,9 @@ class Panel:
     drop_filled: bool = False
     source: Source = Source()
     data_id: str | None = None
+    known: Known | None = None
+    facts: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @classmethod
     def from_columns(cls, columns: dict[str, Float[np.ndarray, "rows"]], **facts: Any) -> "Panel":
@@ -154,12 +164,30 @@ class Panel:
             offsets=np.concatenate([[0], np.cumsum(self.lengths[numbers])]),
             first=self.first[numbers],
             filled=np.concatenate(filled),
+            known=self.known.select(numbers) if self.known else None,
+            facts=tuple(self.facts[number] for number in numbers) if self.facts else (),
+            folder=None,
         )
+
+    def blocks(self) -> Iterator[Int[np.ndarray, "some"]]:
+        """Iterator over the numbers of neighbouring series, about a million values at a time. Bounds memory."""
+        ends = self.offsets[1:]
+        for some in np.split(np.arange(self.num_series), np.flatnonzero(np.diff(ends // BLOCK)) + 1):
+            yield some
+            release(self.values)
 
     def digest(self) -> str:
         """sha256 over everything that affects results: ids, values, time grid, and the rows excluded from windows."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         excluded = self.filled if self.drop_filled else NO_SPANS
-        facts = {"ids": self.ids, "start": str(self.start), "frequency": self.frequency}
+        facts: dict[str, Any] = {"ids": self.ids, "start": str(self.start), "frequency": self.frequency}
+        if self.known:
+            facts["known"] = self.known.digest()
+        if self.facts:
+            facts["facts"] = self.facts
         return digest_of({**facts, "arrays": digest_of_arrays(self.values, self.offsets, self.first, excluded)})
 
     def to_frame(self) -> pd.DataFrame:

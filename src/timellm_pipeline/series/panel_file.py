@@ -1,7 +1,8 @@
 """Read and write panels and window indexes as Parquet files with metadata in the Arrow schema.
 
 A panel is stored as a long table (`unique_id, ds, y`, as in other forecasting libraries). Only `y` and the metadata
-are read back: ids and time stamps are reconstructed from the metadata.
+are read back: ids and time stamps are reconstructed from the metadata. Values that do not fit into memory, and known
+columns, are arrays in files beside it, `<name>.values.npy` and `<name>.known.npy`, which are mapped into memory.
 """
 
 import json
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from timellm_pipeline.series.known import Known
+from timellm_pipeline.series.mapped import open_array, write_array
 from timellm_pipeline.series.panel import Panel, Source
 from timellm_pipeline.series.segments import Segments
 from timellm_pipeline.series.windows import IndexFacts, WindowIndex
@@ -19,16 +22,9 @@ KEY = b"timellm_pipeline"
 
 
 def write_panel(panel: Panel, path: Path) -> None:
-    """Write a panel to a new file."""
+    """Write a panel to a new file, and its large arrays to files beside it."""
     import pyarrow as pa
 
-    numbers = np.repeat(np.arange(panel.num_series, dtype=np.int32), panel.lengths)
-    rows = np.arange(len(panel.values)) - np.repeat(panel.offsets[:-1] - panel.first, panel.lengths)
-    columns = {
-        "unique_id": pa.DictionaryArray.from_arrays(numbers, list(panel.ids)),
-        "ds": pa.array(panel.stamps.to_numpy()[rows]),
-        "y": pa.array(panel.values),
-    }
     facts = {
         "ids": panel.ids,
         "offsets": panel.offsets.tolist(),
@@ -40,16 +36,42 @@ def write_panel(panel: Panel, path: Path) -> None:
         "drop_filled": panel.drop_filled,
         "source": vars(panel.source),
         "data_id": panel.data_id,
+        "facts": panel.facts,
+        "arrays": [],
     }
+    if panel.known is not None:
+        known = panel.known
+        facts["known"] = {"names": known.names, "start": known.start.tolist(), "length": known.length.tolist()}
+        facts["arrays"].append("known")
+        write_array(known.values, _beside(path, "known"))
+    stamps = panel.stamps.to_numpy()
+    if panel.folder is not None:  # one row for each series
+        facts["arrays"].append("values")
+        write_array(panel.values, _beside(path, "values"))
+        columns = {
+            "unique_id": pa.array(panel.ids),
+            "ds": pa.array(stamps[panel.first]),
+            "rows": pa.array(panel.lengths),
+        }
+    else:
+        numbers = np.repeat(np.arange(panel.num_series, dtype=np.int32), panel.lengths)
+        rows = np.arange(len(panel.values)) - np.repeat(panel.offsets[:-1] - panel.first, panel.lengths)
+        columns = {
+            "unique_id": pa.DictionaryArray.from_arrays(numbers, list(panel.ids)),
+            "ds": pa.array(stamps[rows]),
+            "y": pa.array(panel.values),
+        }
     _write(columns, facts, path)
 
 
 def read_panel(path: Path) -> Panel:
     """The panel in a file. Raises OSError, ValueError or KeyError for any other file; see `find_damage`."""
-    values, facts = _read(path, ["y"])
+    facts = _facts(path)
+    arrays = {name: open_array(_beside(path, name)) for name in facts["arrays"]}
+    known = facts.get("known")
     return Panel(
         ids=tuple(facts["ids"]),
-        values=values["y"],
+        values=arrays["values"] if "values" in arrays else _read(path, ["y"])["y"],
         offsets=np.array(facts["offsets"], dtype=np.int64),
         first=np.array(facts["first"], dtype=np.int64),
         start=pd.Timestamp(facts["start"]),
@@ -59,6 +81,10 @@ def read_panel(path: Path) -> Panel:
         drop_filled=facts["drop_filled"],
         source=Source(**{**facts["source"], "id_columns": tuple(facts["source"].get("id_columns", ()))}),
         data_id=facts["data_id"],
+        known=known
+        and Known(tuple(known["names"]), arrays["known"], np.array(known["start"]), np.array(known["length"])),
+        facts=tuple(facts["facts"]),
+        folder=path.parent if "values" in arrays else None,
     )
 
 
@@ -77,7 +103,7 @@ def write_index(index: WindowIndex, path: Path) -> None:
 
 def read_index(path: Path) -> WindowIndex:
     """The window index in a file. Raises the same errors as `read_panel`."""
-    columns, facts = _read(path, ["split", "series", "first", "count", "step"])
+    columns, facts = _read(path, ["split", "series", "first", "count", "step"]), _facts(path)
     splits = {}
     for name in dict.fromkeys(columns["split"]):
         chosen = columns["split"] == name
@@ -93,9 +119,18 @@ def find_damage(path: Path) -> str | None:
         metadata = pq.read_schema(path).metadata or {}
     except (OSError, ValueError) as error:
         return f"incomplete Parquet: {error}"
-    return (
-        None if KEY in metadata else "its schema has no metadata of this package: it was written by an earlier version"
-    )
+    if KEY not in metadata:
+        return "its schema has no metadata of this package: it was written by an earlier version"
+    for name in json.loads(metadata[KEY]).get("arrays", ()):
+        try:
+            open_array(_beside(path, name))
+        except (OSError, ValueError) as error:
+            return f"incomplete array of {name}: {error}"
+    return None
+
+
+def _beside(path: Path, name: str) -> Path:
+    return path.with_name(f"{path.stem}.{name}.npy")
 
 
 def _write(columns: dict[str, Any], facts: dict[str, Any], path: Path) -> None:
@@ -106,9 +141,15 @@ def _write(columns: dict[str, Any], facts: dict[str, Any], path: Path) -> None:
     pq.write_table(table, path)
 
 
-def _read(path: Path, columns: list[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _read(path: Path, columns: list[str]) -> dict[str, np.ndarray]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, columns=columns)
-    facts = json.loads(table.schema.metadata[KEY])
-    return {name: table.column(name).to_numpy() for name in columns}, facts
+    return {name: table.column(name).to_numpy() for name in columns}
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    facts: dict[str, Any] = json.loads(pq.read_schema(path).metadata[KEY])
+    return facts

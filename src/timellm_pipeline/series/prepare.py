@@ -22,12 +22,12 @@ from timellm_pipeline.parameters import (
 )
 from timellm_pipeline.series.borders import SplitBorders, split_borders
 from timellm_pipeline.series.identity import digest_of
-from timellm_pipeline.series.long_parquet import read_long_parquet
+from timellm_pipeline.series.long_parquet import open_long_parquet
 from timellm_pipeline.series.panel import Panel, Source
 from timellm_pipeline.series.plan import RunPlan, plan_run
 from timellm_pipeline.series.reading import RawFile, read_table
 from timellm_pipeline.series.scaling import Scaler, fit_scaler, scale_panel
-from timellm_pipeline.series.validation import Wanted, validate_rows, validate_series
+from timellm_pipeline.series.validation import Wanted, validate_parquet, validate_series
 from timellm_pipeline.series.windows import WindowIndex, Windows, build_window_index, used_channels
 
 
@@ -112,9 +112,9 @@ def validate(raw_series: RawFile | pd.DataFrame, data: DataParams, window: Windo
 
 def read_series(raw: RawFile | pd.DataFrame, data: DataParams, wanted: Wanted) -> Panel:
     """Validated series of the wanted columns of a raw file or table, in original units."""
-    rows = None if isinstance(raw, pd.DataFrame) else read_long_parquet(raw, data)
-    if rows is not None and isinstance(raw, RawFile):
-        return validate_rows(*rows, Source(raw.path, raw.sha256), data, wanted)
+    long = None if isinstance(raw, pd.DataFrame) else open_long_parquet(raw, data)
+    if long is not None and isinstance(raw, RawFile):
+        return validate_parquet(long, raw, data, wanted)
     table = raw if isinstance(raw, pd.DataFrame) else read_table(raw, data)
     path, sha256 = ("the table", None) if isinstance(raw, pd.DataFrame) else (raw.path, raw.sha256)
     source = Source(path, sha256, len(table), date_column=data.date_column)

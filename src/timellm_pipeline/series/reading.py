@@ -11,8 +11,9 @@ import logging
 import re
 import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 
@@ -20,7 +21,7 @@ from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.formats import GZIP, is_parquet, refuse_other_formats
 from timellm_pipeline.series.gzip_file import decompress
-from timellm_pipeline.series.identity import digest_of
+from timellm_pipeline.series.identity import digest_of, digest_of_file
 from timellm_pipeline.series.lines import first_line
 from timellm_pipeline.series.parquet_file import read_parquet
 from timellm_pipeline.series.separators import COMMA, NAMES, find_separators
@@ -46,20 +47,54 @@ class RawFile:
 
     Attributes:
         path: path of the file or folder.
-        content: bytes of the file; empty for a folder.
+        content: bytes of the file; empty for a folder, and for a large Parquet file, which is read in parts.
         parts: the files of a folder, sorted by name; empty for a file.
+        stat: size in bytes and time of the last change of a file that is read in parts.
+        folder: folder for values that do not fit into memory; None: the system's folder for temporary files.
     """
 
     path: str
     content: bytes = field(repr=False)
     parts: tuple["RawFile", ...] = field(default=(), repr=False)
+    stat: tuple[int, int] | None = None
+    folder: Path | None = None
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """sha256 of the bytes; for a folder, of the names and digests of its files."""
         if self.parts:
             return digest_of([(Path(part.path).name, part.sha256) for part in self.parts])
-        return hashlib.sha256(self.content).hexdigest()
+        if self.stat is None:
+            return hashlib.sha256(self.content).hexdigest()
+        digest = digest_of_file(Path(self.path))
+        self.refuse_changed()
+        return digest
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether this is a Parquet file."""
+        return self.stat is not None or is_parquet(self.content)
+
+    def read(self) -> bytes:
+        """All bytes, also of a file that is read in parts."""
+        return self.content if self.stat is None else Path(self.path).read_bytes()
+
+    def open(self) -> BinaryIO:
+        """The file, opened for reading."""
+        return io.BytesIO(self.content) if self.stat is None else Path(self.path).open("rb")
+
+    def refuse_changed(self) -> None:
+        """Raise SeriesError if a file that is read in parts has changed since it was opened first."""
+        if self.stat is not None and self.stat != stat_of(Path(self.path)):
+            raise SeriesError(
+                "the file changed while it was read", where=self.path, do="run again when no program writes to it"
+            )
+
+
+def stat_of(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change of a file."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
@@ -67,7 +102,7 @@ def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
 
     Raises SeriesError if the file cannot be read as a table, with the path and, if known, the line.
     """
-    content, inside = file.content, ""
+    content, inside = file.read(), ""
     try:
         if content[:2] == GZIP:
             content, inside = decompress(content, file.path, data.max_gigabytes), " in a gzip file"

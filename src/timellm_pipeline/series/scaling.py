@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.series.borders import Borders
+from timellm_pipeline.series.mapped import empty, release
 from timellm_pipeline.series.panel import Panel
 
 CHUNK = 1 << 20  # values that are converted at a time
@@ -99,6 +100,7 @@ def _equally_long(
         for some in np.array_split(chosen, max(1, -(-len(chosen) * rows // CHUNK))):
             start = panel.offsets[some] + begin[some]
             yield some, panel.values[start[:, None] + np.arange(rows)].astype(np.float64)
+            release(panel.values)
 
 
 def scale_panel(panel: Panel, scaler: Scaler) -> Panel:
@@ -108,20 +110,25 @@ def scale_panel(panel: Panel, scaler: Scaler) -> Panel:
     """
     panel = panel.select(scaler.channels)
     mean, std = np.asarray(scaler.mean), np.asarray(scaler.std)
-    scaled = np.empty(len(panel.values), dtype=np.float32)
-    groups = np.array_split(np.arange(panel.num_series), max(1, len(scaled) // CHUNK))
-    for some in filter(len, groups):  # bounds memory
+    scaled = empty(len(panel.values), np.float32, panel.folder)
+    for some in panel.blocks():
         part = slice(panel.offsets[some[0]], panel.offsets[some[-1] + 1])
         number = np.repeat(some, panel.lengths[some])
         with np.errstate(over="ignore", invalid="ignore"):
             scaled[part] = (panel.values[part] - mean[number]) / std[number]
-    overflow = np.flatnonzero(~np.isfinite(scaled))
-    if overflow.size:
-        series = int(np.searchsorted(panel.offsets, overflow[0], side="right")) - 1
-        name, row = panel.ids[series], int(overflow[0] - panel.offsets[series] + panel.first[series])
-        raise SeriesError(
-            f"{panel.values[overflow[0]]:g} is too far from the training values to be scaled",
-            where=f"{panel.source.path}, {panel.stamps[row]}, column `{shown(name)}`",
-            do="correct the value, or remove the column",
-        )
+        overflow = np.flatnonzero(~np.isfinite(scaled[part]))
+        if overflow.size:
+            raise _overflow(panel, int(part.start + overflow[0]))
+        release(scaled)
     return replace(panel, values=scaled, data_id=scaler.data_id)
+
+
+def _overflow(panel: Panel, place: int) -> SeriesError:
+    """The error for a value, by its place in the panel, that is too large in scaled units."""
+    series = int(np.searchsorted(panel.offsets, place, side="right")) - 1
+    row = int(place - panel.offsets[series] + panel.first[series])
+    return SeriesError(
+        f"{panel.values[place]:g} is too far from the training values to be scaled",
+        where=f"{panel.source.path}, {panel.stamps[row]}, column `{shown(panel.ids[series])}`",
+        do="correct the value, or remove the column",
+    )

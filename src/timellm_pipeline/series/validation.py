@@ -2,7 +2,7 @@
 
 import difflib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,12 +14,15 @@ from timellm_pipeline.series.clock import future_by
 from timellm_pipeline.series.dates import parse_dates, repeated_hour
 from timellm_pipeline.series.frequency import find_frequency
 from timellm_pipeline.series.gaps import fill_gaps
+from timellm_pipeline.series.joined import join_panels
 from timellm_pipeline.series.lines import line_of
-from timellm_pipeline.series.long_rows import LongRows, panel_of_rows
-from timellm_pipeline.series.long_table import LongColumns, find_columns, rows_of_table
+from timellm_pipeline.series.long_parquet import LongParquet
+from timellm_pipeline.series.long_rows import panel_of_rows
+from timellm_pipeline.series.long_table import find_columns, rows_of_table
 from timellm_pipeline.series.names import clean_names, list_names, text_names
 from timellm_pipeline.series.numbers import to_numbers
 from timellm_pipeline.series.panel import NO_SPANS, Panel, Source
+from timellm_pipeline.series.reading import RawFile
 
 log = logging.getLogger(__name__)
 
@@ -93,19 +96,35 @@ def validate_series(table: pd.DataFrame, source: Source, data: DataParams, wante
     table = table.set_axis(clean_names([str(name) for name in text_names(table.columns, file)], file), axis=1)
     columns = find_columns(table, data, file)
     if columns is not None:
-        return validate_rows(rows_of_table(table, columns, data, file), columns, source, data, wanted)
+        source = replace(source, **columns.names_of_source())
+        rows = rows_of_table(table, columns, data, file)
+        return _chosen(panel_of_rows(rows, data, source, known=columns.known), wanted)
     return _reported(_of_wide(table, source, data, wanted))
 
 
-def validate_rows(rows: LongRows, columns: LongColumns, source: Source, data: DataParams, wanted: Wanted) -> Panel:
-    """As `validate_series`, for the rows of a long table. The ids of the series are known only then."""
-    source = replace(source, num_rows=len(rows.values), **columns.names_of_source())
-    panel = panel_of_rows(rows, data, source)
+def validate_parquet(long: LongParquet, raw: RawFile, data: DataParams, wanted: Wanted) -> Panel:
+    """As `validate_series`, for long Parquet files, which are read in parts of complete series if they allow it."""
+    columns = long.columns
+    source = Source(raw.path, raw.sha256, long.total, **columns.names_of_source())
+    frequency: str | None = None
+
+    def panels() -> Iterator[Panel]:
+        nonlocal frequency
+        for rows in long.parts(data):
+            panel = panel_of_rows(rows, data, source, frequency, columns.known)
+            frequency = panel.frequency
+            yield panel
+
+    return _chosen(join_panels(panels(), raw.folder), wanted)
+
+
+def _chosen(panel: Panel, wanted: Wanted) -> Panel:
+    """The wanted series of a long table. The ids are known only now."""
     if wanted.in_wide:
         wanted = replace(wanted, channels=())
     elif wanted.may_be_absent:
         wanted = replace(wanted, channels=_present(panel, wanted.channels))
-    return _reported(panel.select(_choose(list(panel.ids), wanted, source.path)))
+    return _reported(panel.select(_choose(list(panel.ids), wanted, panel.source.path)))
 
 
 def _present(panel: Panel, channels: tuple[str, ...]) -> tuple[str, ...]:
@@ -168,8 +187,9 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
 
 def _choose(present: list[str], wanted: Wanted, file: str) -> list[str]:
     """Names of the columns that become series, in the order of the file, or of `wanted.channels` if only they do."""
-    missing = [name for name in wanted.channels if name not in present]
-    if missing and wanted.of_another_set in present:
+    known, needed = set(present), set(wanted.channels)
+    missing = [name for name in wanted.channels if name not in known]
+    if missing and wanted.of_another_set in known:
         log.warning("%s: it is another data set: it has no channel %s", file, list_names(missing))
         return present
     if missing:
@@ -183,7 +203,7 @@ def _choose(present: list[str], wanted: Wanted, file: str) -> list[str]:
         )
     if wanted.others:
         return present
-    ignored = [name for name in present if name not in wanted.channels]
+    ignored = [name for name in present if name not in needed]
     if ignored:
         log.info("%s: ignoring columns that are not needed: %s", file, list_names(ignored))
     return list(wanted.channels)
@@ -215,10 +235,12 @@ def _in_order(rows: pd.DataFrame, zone: str | None, data: DataParams, file: str)
 
 
 def _report_constant(panel: Panel) -> None:
-    starts = panel.offsets[:-1]
-    largest, smallest = np.maximum.reduceat(panel.values, starts), np.minimum.reduceat(panel.values, starts)
-    constant = np.flatnonzero(largest - smallest <= 1e-9 * np.maximum(np.abs(largest), np.abs(smallest)))
-    if len(constant):
-        log.warning(
-            "%s: these channels are constant or almost constant", list_names([panel.ids[number] for number in constant])
-        )
+    constant = []
+    for some in panel.blocks():
+        begin, end = panel.offsets[some[0]], panel.offsets[some[-1] + 1]
+        values, starts = panel.values[begin:end], panel.offsets[some] - begin
+        largest, smallest = np.maximum.reduceat(values, starts), np.minimum.reduceat(values, starts)
+        size = np.maximum(np.abs(largest), np.abs(smallest))
+        constant += [panel.ids[number] for number in some[largest - smallest <= 1e-9 * size]]
+    if constant:
+        log.warning("%s: these channels are constant or almost constant", list_names(constant))
