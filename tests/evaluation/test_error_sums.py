@@ -72,6 +72,21 @@ def test_errors_are_reported_per_channel() -> None:
         assert per_channel[name] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("pred_len", [1, 7, 12, 96, 129, 720])
+def test_the_errors_of_a_channel_do_not_depend_on_the_other_channels(pred_len: int) -> None:
+    """All channels are averaged at once. If this changed the last bits, a gate could decide otherwise."""
+    rng = np.random.default_rng(0)
+    sums = ErrorSums(50, pred_len)
+    channel = rng.integers(0, 50, 200)
+    sums.add(rng.normal(size=(200, pred_len)), rng.normal(size=(200, pred_len)), channel)
+    names, std = tuple(f"s{number}" for number in range(50)), rng.uniform(0.1, 9, 50)
+    per_channel = sums.report(names, std)["original"]["per_channel"]
+    for number in np.unique(channel):
+        mse = (sums.squared[number] * std[number] ** 2).mean() / sums.windows[number]
+        mae = (sums.absolute[number] * std[number]).mean() / sums.windows[number]
+        assert per_channel[names[number]] == {"mse": mse, "mae": mae, "rmse": np.sqrt(mse)}
+
+
 def test_original_units_are_the_errors_of_unscaled_forecasts() -> None:
     """Without it errors in degrees or megawatts would be scaled ones under another name."""
     forecast, truth, channel = make_errors()

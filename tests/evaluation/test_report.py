@@ -131,10 +131,57 @@ def test_examples_show_the_targets_own_rows_in_original_units(make: Make, raw_se
     truths = raw_series.assign(date=pd.to_datetime(raw_series["date"])).set_index("date")["OT"]
     assert len(examples) == 4
     for example in examples:
-        assert example.channel == "OT"
+        assert (example.channel, example.title) == ("OT", "")
         np.testing.assert_allclose(example.seen, truths[example.input_dates], atol=1e-4)
         np.testing.assert_allclose(example.truth, truths[example.horizon_dates], atol=1e-4)
         np.testing.assert_allclose(example.forecasts["seasonal naive"], example.seen[24:36], atol=1e-4)
+
+
+def test_examples_of_many_series_are_the_last_windows_of_the_worst_the_median_and_the_best(tmp_path: Path) -> None:
+    """A plot of the target alone would show one of 20,000 stores, which nobody chose."""
+    rng, hours = np.random.default_rng(0), np.arange(400)
+    noise = rng.permutation(np.linspace(0.1, 2, 21))
+    wave = np.sin(2 * np.pi * hours / 24)
+    columns = {f"store_{n}": 10 + (n + 1) * (wave + noise[n] * rng.normal(size=400)) for n in range(20)}
+    dates = pd.date_range("2020-01-01", periods=400, freq="h").astype(str)
+    raw = pd.DataFrame({"date": dates, **columns, "OT": np.where(hours < 300, 1.0, 2 + noise[20] * wave)})
+    setting = Setting(raw, tmp_path)
+    result = setting.run()
+    table = result.series
+    assert table["channel"].iloc[-1] == "OT" and pd.isna(table["mase"].iloc[-1]), "constant in training: no MASE"
+    expected, last = [table.iloc[row] for row in (0, 10, 19)], setting.test.origins()[-1]
+    assert [example.channel for example in result.examples] == [one["channel"] for one in expected]
+    for role, one, example in zip(("worst", "median", "best"), expected, result.examples, strict=True):
+        assert example.title == f"{role}: {one['channel']} (MASE {one['mase']:.3g})"
+        rows = slice(last + 1, last + 13)
+        assert example.horizon_dates.astype(str).tolist() == dates[rows].tolist()
+        np.testing.assert_allclose(example.truth, raw[one["channel"]][rows], rtol=1e-4, atol=1e-4)
+
+
+def test_examples_are_the_forecasts_of_the_test(make: Make) -> None:
+    """They are forecast again after the test: with another alpha or scaler the plot would show another model."""
+    setting = make()
+    setting.model.alpha = 0.5
+    for weight in setting.model.network.trainables().values():
+        torch.nn.init.normal_(weight, std=0.3)  # an untrained correction is zero
+    examples = setting.run().examples
+    test, scaler = setting.test, setting.data.scaler
+    parts = list(setting.model.forecast_parts(test, 5))
+    which = np.concatenate([part.which for part in parts])
+    forecasts = scaler.unscale(np.concatenate([part.forecast(0.5) for part in parts]), test.channel(which))
+    numbers = test.segments.numbers_of(test.panel.number_of["OT"])
+    origins = test.panel.stamps[test.origin(numbers)]
+    for example in examples:
+        number = numbers[origins.get_loc(example.input_dates[-1])]
+        np.testing.assert_allclose(example.forecasts["forecast"], forecasts[number], rtol=1e-5)
+
+
+def test_the_wape_of_the_test_is_that_of_the_series_weighted_by_volume(make: Make) -> None:
+    """Without volumes nobody sees which of many series decide it."""
+    result = make().run()
+    assert result.series["volume"].sum() == pytest.approx(100)
+    weighted = (result.series["volume"] * result.series["wape"]).sum() / 100
+    assert weighted == pytest.approx(result.metrics["models"]["timellm"]["original"]["wape"])
 
 
 def test_data_of_two_runs_is_refused(make: Make) -> None:

@@ -12,7 +12,7 @@ from timellm_pipeline.errors import ModelError
 from timellm_pipeline.evaluation.baselines import CHUNK, Forecast, naive, seasonal_naive
 from timellm_pipeline.evaluation.by_series import series_table
 from timellm_pipeline.evaluation.coverage import Coverage
-from timellm_pipeline.evaluation.examples import Example, example_of, example_windows
+from timellm_pipeline.evaluation.examples import Example, make_examples
 from timellm_pipeline.evaluation.scores import TestScores, season_errors
 from timellm_pipeline.evaluation.significance import Comparison, compare_origins
 from timellm_pipeline.linear.fit import fit_ridge
@@ -41,7 +41,7 @@ class TestResult:
         metrics: content of `test_metrics`.
         origins: errors of each origin and model.
         series: errors of each series, see `series_table`.
-        examples: a few windows for plots.
+        examples: a few windows for a plot.
     """
 
     __test__ = False  # pytest would collect it as a test class
@@ -110,14 +110,10 @@ def run_test(saved: SavedModel, model: TimeLLM, data: WindowData, evaluation: Ev
     calibrated = saved.scaler.channels == scaler.channels and model.alpha == config.alpha
     intervals = saved.intervals() if calibrated else None
     coverage = Coverage(intervals)
-    chosen = example_windows(test, config.window.target)
-    kept: dict[int, np.ndarray] = {}
     for parts in model.forecast_parts(test, evaluation.batch_size, label="test"):
         for name, alpha in weights.items():
             scores[name].add(parts.which, parts.forecast(alpha), parts.truth)
-        forecast = parts.forecast(model.alpha)
-        coverage.add(forecast - parts.truth, test.channel(parts.which))
-        kept.update({int(number): forecast[row] for row, number in enumerate(parts.which) if number in chosen})
+        coverage.add(parts.forecast(model.alpha) - parts.truth, test.channel(parts.which))
     scores |= {name: score_test(forecast, test, scaler) for name, forecast in baselines.items()}
     models = compare(scores, season_errors(scaled, scaler.rows, season))
     metrics = {
@@ -134,8 +130,11 @@ def run_test(saved: SavedModel, model: TimeLLM, data: WindowData, evaluation: Ev
         "coverage": coverage.report(),
         "intervals": intervals.basis if intervals else "",
     }
-    examples = [example_of(number, kept[number], baselines["seasonal_naive"], test, scaler) for number in chosen]
-    by_series = series_table(models, dict(zip(test.names, scores["timellm"].sums.windows.tolist())))
+    shipped = scores["timellm"]
+    windows = dict(zip(test.names, shipped.sums.windows.tolist()))
+    by_series = series_table(models, windows, dict(zip(test.names, shipped.truths.tolist())))
+    seasonal, target = baselines["seasonal_naive"], config.window.target
+    examples = make_examples(model, test, scaler, seasonal, by_series, target, evaluation.batch_size)
     return TestResult(metrics, _origins(scores, scaled), by_series, examples)
 
 

@@ -5,6 +5,7 @@ sMAPE  mean of 200 |forecast - truth| / (|forecast| + |truth|), original units
 WAPE   sum of absolute errors divided by the sum of absolute true values, in percent, original units
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from jaxtyping import Float, Int
 from timellm_pipeline.errors import ModelError, shown
 from timellm_pipeline.evaluation.errors import ErrorSums
 from timellm_pipeline.series.panel import Panel
-from timellm_pipeline.series.scaling import Scaler
+from timellm_pipeline.series.scaling import Scaler, equally_long
 from timellm_pipeline.series.windows import Windows
 
 
@@ -97,11 +98,11 @@ class TestScores:
             mase = sums.absolute.sum(axis=1) / points / season_errors
             smape = self.ratios / points
             wape = 100 * sums.absolute.sum(axis=1) * np.asarray(self.scaler.std) / self.truths
-        for number in used:
-            values = {"mase": mase[number], "smape": smape[number], "wape": wape[number]}
-            report["original"]["per_channel"][names[number]] |= {
-                name: _finite_or_none(value) for name, value in values.items()
-            }
+        finite = ([_finite_or_none(value) for value in values[used].tolist()] for values in (mase, smape, wape))
+        for number, *errors in zip(used.tolist(), *finite, strict=True):
+            report["original"]["per_channel"][names[number]] |= dict(
+                zip(("mase", "smape", "wape"), errors, strict=True)
+            )
         known = used[np.isfinite(mase[used])]
         absolute = sums.absolute.sum(axis=1) * np.asarray(self.scaler.std)
         total = self.truths.sum()
@@ -123,13 +124,14 @@ def season_errors(scaled: Panel, rows: tuple[int, int], season: int) -> Float[np
         rows: half-open range of grid positions.
         season: season length in rows.
     """
-    errors = np.empty(scaled.num_series)
-    for number in range(scaled.num_series):
-        values = scaled.series(number)[scaled.rows_inside(number, rows)].astype(np.float64)
-        lag = min(season, len(values) - 1)
-        errors[number] = np.abs(values[lag:] - values[:-lag]).mean() if lag > 0 else np.nan
+    errors = np.full(scaled.num_series, np.nan)
+    begin, end = (np.clip(position - scaled.first, 0, scaled.lengths) for position in rows)
+    for number, values in equally_long(scaled, begin, end - begin):
+        lag = min(season, values.shape[1] - 1)
+        if lag > 0:
+            errors[number] = np.abs(values[:, lag:] - values[:, :-lag]).mean(axis=1)
     return errors
 
 
 def _finite_or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None

@@ -32,8 +32,10 @@ def plot_history(history: pd.DataFrame) -> go.Figure:
 
 
 def plot_forecasts(examples: list[Example]) -> go.Figure:
-    """Figure of a few windows of the target: input, true values and forecasts, in original units."""
-    figure = make_subplots(rows=len(examples), cols=1, vertical_spacing=0.28 / max(len(examples), 1))
+    """Figure of a few test windows, one below the other: input, true values and forecasts, in original units."""
+    titles = [plain(example.title) for example in examples]
+    spacing = 0.28 / max(len(examples), 1)
+    figure = make_subplots(rows=len(examples), cols=1, vertical_spacing=spacing, subplot_titles=titles)
     for row, example in enumerate(examples, start=1):
         shown = MOST_SEEN * len(example.truth)
         lines = [
@@ -53,9 +55,14 @@ def plot_forecasts(examples: list[Example]) -> go.Figure:
                 row=row,
                 col=1,
             )
-        figure.update_yaxes(title_text=plain(example.channel), row=row, col=1)
+        if not example.title:  # a title contains the channel
+            figure.update_yaxes(title_text=plain(example.channel), row=row, col=1)
     figure.update_layout(height=230 * len(examples) + 120)
-    return styled(figure, "Forecasts of test windows (original units)", None, None)
+    styled(figure, "Forecasts of test windows (original units)", None, None)
+    if any(titles):  # the legend goes above the title of the first panel
+        figure.update_annotations(font_size=13)
+        figure.update_layout(legend_y=1.04, title_pad_b=62, margin_t=116)
+    return figure
 
 
 def plot_horizon(metrics: dict[str, Any]) -> go.Figure:

@@ -71,7 +71,7 @@ def fit_scaler(panel: Panel, borders: Borders, data_id: str) -> Scaler:
     begin = np.maximum(borders.train[0] - panel.first, 0)
     end = np.maximum(np.maximum(borders.train[1] - panel.first, 0), begin + borders.lookback)
     length = np.minimum(end, panel.lengths) - begin
-    for number, values in _equally_long(panel, begin, length):
+    for number, values in equally_long(panel, begin, length):
         with np.errstate(over="ignore", invalid="ignore"):
             mean[number], std[number] = values.mean(axis=1), values.std(axis=1)
         bad = np.flatnonzero(~np.isfinite(std[number]))
@@ -88,12 +88,17 @@ def fit_scaler(panel: Panel, borders: Borders, data_id: str) -> Scaler:
     return Scaler(data_id=data_id, channels=list(panel.ids), mean=mean.tolist(), std=std.tolist(), rows=borders.train)
 
 
-def _equally_long(
+def equally_long(
     panel: Panel, begin: Int[np.ndarray, "series"], length: Int[np.ndarray, "series"]
 ) -> Iterator[tuple[Int[np.ndarray, "some"], Float[np.ndarray, "some rows"]]]:
     """Series whose rows are equally many, some at a time, and these rows as float64.
 
     A mean along the rows of an array has the bits of the mean of each row alone, and 100,000 series take a second.
+
+    Args:
+        panel: the series.
+        begin: first row of each series, counted within the series.
+        length: number of rows of each series; 0 is allowed.
     """
     for rows in np.unique(length).tolist():
         chosen = np.flatnonzero(length == rows)
