@@ -16,7 +16,7 @@ from timellm_pipeline.datasets.handles import (
 )
 from timellm_pipeline.datasets.model import TimeLLMDataset
 from timellm_pipeline.datasets.panels import LinearPartDataset, PanelDataset, WindowIndexDataset
-from timellm_pipeline.datasets.raw_series import RawSeriesDataset
+from timellm_pipeline.datasets.raw_series import OptionalFileDataset, RawSeriesDataset
 
 __all__ = [
     "AtomicCSVDataset",
@@ -27,6 +27,7 @@ __all__ = [
     "BackboneDataset",
     "CheckpointStoreDataset",
     "LinearPartDataset",
+    "OptionalFileDataset",
     "PanelDataset",
     "RawSeriesDataset",
     "RecordDataset",

@@ -99,6 +99,28 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
         return {"filepath": str(self.path), "fetch": self.fetch}
 
 
+class OptionalFileDataset(AbstractDataset[None, RawFile | None]):
+    """A file as `RawSeriesDataset` reads it; None if `filepath` is null."""
+
+    def __init__(self, *, filepath: str | None, metadata: dict[str, Any] | None = None) -> None:
+        self.metadata = metadata
+        self.file = None if filepath is None else RawSeriesDataset(filepath=filepath)
+
+    def load(self) -> RawFile | None:
+        """The file, or None."""
+        return None if self.file is None else self.file.load()
+
+    def save(self, data: None) -> None:
+        """Not supported: the file is read only."""
+        raise NotImplementedError("this file is read only")
+
+    def _exists(self) -> bool:
+        return self.file is None or self.file.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self.file and str(self.file.path)}
+
+
 def find_parts(path: Path) -> list[Path]:
     """The Parquet files of a folder, or those that a pattern such as `sales/*.parquet` selects, sorted by name.
 

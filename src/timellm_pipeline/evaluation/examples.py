@@ -12,6 +12,7 @@ import pandas as pd
 from timellm_pipeline.errors import shown
 from timellm_pipeline.evaluation.baselines import Forecast
 from timellm_pipeline.evaluation.by_series import FEW, ranked_series
+from timellm_pipeline.model.batches import ArrayWindows
 from timellm_pipeline.model.inference import Forecaster
 from timellm_pipeline.series.scaling import Scaler
 from timellm_pipeline.series.windows import Windows
@@ -67,7 +68,7 @@ def make_examples(
     channel, split = test.channel(which), test.origin(which) + 1
     names = [test.names[number] for number in channel]
     x, y = test.gather(which)
-    scaled = (x, y, model.forecast_array(x, batch_size, names), seasonal(x))
+    scaled = (x, y, model.forecast_all(ArrayWindows.chosen(test, which), batch_size), seasonal(x))
     seen, truth, forecast, naive = (scaler.unscale(values, channel) for values in scaled)
     stamps = test.panel.stamps
     return [

@@ -16,12 +16,14 @@ Errors come from second moments, so windows are read once.
 import functools
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from timellm_pipeline.linear.candidates import Candidate, Center
+from timellm_pipeline.linear.effects_fit import fit_effects
 from timellm_pipeline.linear.fitter import Fitter, MapsOf, Task
 from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.linear.maps import Maps
@@ -63,7 +65,10 @@ def fit_linear(data: WindowData, window: WindowParams, model: ModelParams, evalu
     facts, inputs_id = linear_facts(data, model, evaluation), inputs_id_of(data, model, evaluation)
     if model.linear == "none":
         return LinearPart.mean_of_window(window.seq_len, window.pred_len, inputs_id)
-    return choose_linear(Task.of(data, window, evaluation.season), model.linear, facts["seasons"], inputs_id)
+    task = Task.of(data, window, evaluation.season)
+    effects = fit_effects(task, fit_ridge(task)) if data.scaled.known else None
+    part = choose_linear(task.without(effects), model.linear, facts["seasons"], inputs_id)
+    return replace(part, effects=effects)
 
 
 def choose_linear(
@@ -132,6 +137,7 @@ def linear_facts(data: WindowData, model: ModelParams, evaluation: EvaluationPar
         "rows": list(data.scaler.rows),
         "seasons": [model.season] if model.season else list(seasons_of(frequency)),
         "baseline_season": evaluation.season or season_length(frequency),
+        **({"known": list(data.scaled.known.names)} if data.scaled.known else {}),
     }
 
 

@@ -4,11 +4,12 @@ Windows are read once, into second moments; each candidate needs the moments onl
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from timellm_pipeline.linear.candidates import Candidate, Center
+from timellm_pipeline.linear.effects import KnownEffects
 from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.linear.maps import Maps, center_map, fit_maps
 from timellm_pipeline.linear.moments import Moments, centred, inverse_deviation
@@ -55,6 +56,13 @@ class Task:
         """
         season = season or season_length(data.scaled.frequency)
         return cls(data.scaled, data.scaler.rows, window, data.windows("validation"), season)
+
+    def without(self, effects: KnownEffects | None) -> "Task":
+        """The task for the remainders of the series, without the effects of known columns."""
+        if effects is None:
+            return self
+        remainder = effects.removed(self.scaled)
+        return replace(self, scaled=remainder, validation=replace(self.validation, panel=remainder))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Stored as one safetensors file; the facts are in its header.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from timellm_pipeline.errors import ModelError
 from timellm_pipeline.linear.candidates import Candidate
+from timellm_pipeline.linear.effects import KnownEffects
 from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.series.identity import digest_of_arrays
 
@@ -79,12 +80,14 @@ class LinearPart:
         shared: map of series that it was not fitted on.
         maps: map of each series of `facts.ids`; one map for all series if it has length 1 and `facts.ids` is empty.
         fold_maps: the same, fitted without one block of training windows; for each fold.
+        effects: effects of known columns. The maps forecast windows without them (`Remainder`).
     """
 
     facts: LinearFacts
     shared: Float[np.ndarray, "seq_len pred_len"]
     maps: Float[np.ndarray, "series seq_len pred_len"]
     fold_maps: Float[np.ndarray, "folds series seq_len pred_len"]
+    effects: KnownEffects | None = None
 
     @classmethod
     def mean_of_window(cls, seq_len: int, pred_len: int, inputs_id: str = "") -> "LinearPart":
@@ -152,18 +155,23 @@ class LinearPart:
 
     def digest(self) -> str:
         """sha256 of the maps."""
-        return digest_of_arrays(self.shared, self.maps, self.fold_maps)
+        effects = self.effects.arrays.values() if self.effects else ()
+        return digest_of_arrays(self.shared, self.maps, self.fold_maps, *effects)
 
     def without_folds(self) -> "LinearPart":
         """The part as it is stored with a model: forecasts need no maps of folds."""
-        return LinearPart(self.facts, self.shared, self.maps, self.fold_maps[:0])
+        return replace(self, fold_maps=self.fold_maps[:0])
 
     def as_bytes(self) -> bytes:
         """Content of its file."""
         from safetensors.numpy import save
 
         arrays = {"shared": self.shared, "maps": self.maps, "fold_maps": self.fold_maps}
-        return save(arrays, {"facts": self.facts.model_dump_json()})
+        header = {"facts": self.facts.model_dump_json()}
+        if self.effects is not None:
+            arrays |= self.effects.arrays
+            header["effects"] = json.dumps({"names": self.effects.names, "ids": self.effects.ids}, ensure_ascii=False)
+        return save(arrays, header)
 
     @classmethod
     def from_file(cls, path: Path) -> "LinearPart":
@@ -176,7 +184,9 @@ class LinearPart:
             arrays = load(content)
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             facts = LinearFacts.model_validate_json(header["__metadata__"]["facts"])
-            part = cls(facts, arrays["shared"], arrays["maps"], arrays["fold_maps"])
+            named = json.loads(header["__metadata__"].get("effects", "null"))
+            effects = KnownEffects.from_arrays(named["names"], named["ids"], arrays) if named else None
+            part = cls(facts, arrays["shared"], arrays["maps"], arrays["fold_maps"], effects)
         except (OSError, SafetensorError, ValueError, KeyError) as error:
             raise ModelError(
                 f"cannot read the linear part: {error}", where=str(path), do="restore the file, or train again"

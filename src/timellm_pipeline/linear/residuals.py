@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from timellm_pipeline.linear.part import LinearPart
+from timellm_pipeline.linear.remainder import Remainder
+from timellm_pipeline.series.known import KnownValues
 from timellm_pipeline.series.windows import Windows
 
 
@@ -27,12 +29,24 @@ class Residuals:
     def _numbers(self) -> Int[np.ndarray, "series"]:
         return self.part.numbers(self.windows.names)
 
+    @cached_property
+    def _remainder(self) -> Remainder:
+        return Remainder(self.windows, self.part.effects)
+
     def gather(
         self, which: Int[np.ndarray, "batch"]
     ) -> tuple[Float32[np.ndarray, "batch seq_len"], Float32[np.ndarray, "batch pred_len"]]:
-        """Inputs, and targets less their linear forecasts, in scaled units."""
+        """Inputs, and targets less their linear forecasts, in scaled units; both without effects of known columns."""
         windows = self.windows
-        x, y = windows.gather(which)
+        x, y = self._remainder.gather(which)
         series = self._numbers[windows.channel(which)]
         start = windows.origin(which) - windows.seq_len + 1
         return x, (y - self.part.cross_fitted(x, series, start)).astype(np.float32)
+
+    def known(self, which: Int[np.ndarray, "batch"]) -> KnownValues | None:
+        """Known columns of the windows."""
+        return self.windows.known(which)
+
+    def facts(self, which: Int[np.ndarray, "batch"]) -> list[str]:
+        """Text about the series of each window."""
+        return self.windows.facts(which)

@@ -2,8 +2,7 @@
 
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
+from timellm_pipeline.series.known import KnownValues
+from timellm_pipeline.series.sources import BatchSource, SeriesWindows
 
 
 @dataclass(frozen=True)
@@ -41,33 +42,6 @@ class Batch:
         return Batch(self.which, self.x.pin_memory(), self.y.pin_memory(), prompts)
 
 
-@runtime_checkable
-class BatchSource(Protocol):
-    """Numbered windows with inputs and targets."""
-
-    def __len__(self) -> int: ...
-
-    def gather(
-        self, which: Int[np.ndarray, "batch"]
-    ) -> tuple[Float32[np.ndarray, "batch seq_len"], Float32[np.ndarray, "batch pred_len"]]:
-        """Inputs and targets of the windows with the given numbers, in scaled units."""
-        ...
-
-
-@runtime_checkable
-class SeriesWindows(BatchSource, Protocol):
-    """Numbered windows of named series, which can be forecast."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Id of each series."""
-        ...
-
-    def channel(self, which: Int[np.ndarray, "batch"]) -> Int[np.ndarray, "batch"]:
-        """Series index of each window."""
-        ...
-
-
 @dataclass(frozen=True)
 class ArrayWindows:
     """Windows without targets.
@@ -76,11 +50,15 @@ class ArrayWindows:
         inputs: input points in scaled units.
         names: id of each series.
         number: series index of each window.
+        texts: text about the series of each window; empty without static columns.
+        columns: known columns of the windows; None without them.
     """
 
     inputs: Float32[np.ndarray, "windows seq_len"]
     names: tuple[str, ...]
     number: Int[np.ndarray, "windows"]
+    texts: tuple[str, ...] = ()
+    columns: KnownValues | None = None
 
     @classmethod
     def of(cls, inputs: Float32[np.ndarray, "windows seq_len"], series: Sequence[str] | None = None) -> "ArrayWindows":
@@ -89,6 +67,12 @@ class ArrayWindows:
             return cls(inputs, ("",), np.zeros(len(inputs), dtype=np.int64))
         names = tuple(dict.fromkeys(series))
         return cls(inputs, names, np.array([names.index(name) for name in series], dtype=np.int64))
+
+    @classmethod
+    def chosen(cls, windows: SeriesWindows, which: Int[np.ndarray, "chosen"]) -> "ArrayWindows":
+        """Some windows of others, numbered anew."""
+        inputs, texts = windows.gather(which)[0], tuple(windows.facts(which))
+        return cls(inputs, windows.names, windows.channel(which), texts, windows.known(which))
 
     def channel(self, which: Int[np.ndarray, "batch"]) -> Int[np.ndarray, "batch"]:
         """Series index of each window."""
@@ -100,6 +84,14 @@ class ArrayWindows:
     def gather(self, which: Int[np.ndarray, "batch"]) -> tuple[np.ndarray, np.ndarray]:
         """Inputs, and targets with a horizon of 0 points."""
         return self.inputs[which], np.zeros((len(which), 0), dtype=np.float32)
+
+    def known(self, which: Int[np.ndarray, "batch"]) -> KnownValues | None:
+        """Known columns of the windows."""
+        return None if self.columns is None else replace(self.columns, values=self.columns.values[which])
+
+    def facts(self, which: Int[np.ndarray, "batch"]) -> list[str]:
+        """Text about the series of each window."""
+        return [self.texts[number] for number in which] if self.texts else []
 
 
 class BatchMaker(Dataset[Batch]):
@@ -113,7 +105,9 @@ class BatchMaker(Dataset[Batch]):
 
     def __getitem__(self, which: Int[np.ndarray, "batch"]) -> Batch:
         x, y = self.windows.gather(which)
-        prompts = None if self.writer is None else self.writer.tokens(x)
+        prompts = None
+        if self.writer is not None:
+            prompts = self.writer.tokens(x, self.writer.about(self.windows.facts(which), self.windows.known(which)))
         return Batch(which, torch.from_numpy(x), torch.from_numpy(y), prompts)
 
 

@@ -10,8 +10,10 @@ import pandas as pd
 from jaxtyping import Bool, Float, Float32, Int
 
 from timellm_pipeline.errors import SeriesError, shown
+from timellm_pipeline.model.batches import ArrayWindows
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.series.clock import refuse_future
+from timellm_pipeline.series.known import KnownValues
 from timellm_pipeline.series.long_table import STANDARD
 from timellm_pipeline.series.names import list_names
 from timellm_pipeline.series.panel import Panel
@@ -35,6 +37,7 @@ class LastWindows:
         channel: channel index in the scaler of each window.
         ends: grid position of the last input row of each window.
         filled: whether each window contains rows that were filled in.
+        columns: known columns of the windows; None without them.
     """
 
     panel: Panel
@@ -43,11 +46,13 @@ class LastWindows:
     channel: Int[np.ndarray, "windows"]
     ends: Int[np.ndarray, "windows"]
     filled: Bool[np.ndarray, "windows"]
+    columns: KnownValues | None = None
 
     @property
-    def of_window(self) -> list[str]:
-        """Name of the series of each window."""
-        return [self.panel.ids[number] for number in self.series]
+    def windows(self) -> ArrayWindows:
+        """The windows, to be forecast."""
+        texts = tuple(self.panel.facts[number] for number in self.series) if self.panel.facts else ()
+        return ArrayWindows(self.inputs, self.panel.ids, self.series, texts, self.columns)
 
 
 def panel_of_frame(
@@ -139,10 +144,36 @@ def select_windows(panel: Panel, saved: SavedModel, origins: int) -> LastWindows
     values = panel.values[(panel.offsets[series] + last)[:, None] + np.arange(1 - seq_len, 1)]
     with np.errstate(over="ignore", invalid="ignore"):
         inputs = saved.scaler.scale(values, channel).astype(np.float32)
-    selected = LastWindows(panel, inputs, series, channel, panel.first[series] + last, filled.reshape(-1))
+    columns = _known_columns(panel, series, last, seq_len, pred_len)
+    selected = LastWindows(panel, inputs, series, channel, panel.first[series] + last, filled.reshape(-1), columns)
     with np.errstate(over="ignore"):
         _refuse_not_finite(inputs**2, selected)  # the network divides by the deviation of the window
     return selected
+
+
+def _known_columns(
+    panel: Panel, series: Int[np.ndarray, "windows"], last: Int[np.ndarray, "windows"], seq_len: int, pred_len: int
+) -> KnownValues | None:
+    """Known columns of the windows. Raises SeriesError for a series whose future values are missing.
+
+    Args:
+        last: last input row of each window, counted within its series.
+    """
+    known = panel.known
+    if known is None:
+        return None
+    unknown = last + pred_len + 1 - known.length[series]
+    if (unknown > 0).any():
+        window = int((unknown > 0).argmax())
+        number, missing = int(series[window]), int(known.length[series[window]])
+        stamp = panel.stamp(int(panel.first[number]) + missing)
+        raise SeriesError(
+            f"`{shown(panel.ids[number])}` has no known columns ({', '.join(map(shown, known.names))}) at {stamp}; "
+            f"{len(np.unique(series[unknown > 0])):,} of {panel.num_series:,} series lack some of the next {pred_len}",
+            where=panel.source.path,
+            do="add rows with the known columns and an empty value, or give them in a file: --params known_csv=PATH",
+        )
+    return known.gather(series, last - seq_len + 1, seq_len + pred_len)
 
 
 def forecast_table(
@@ -246,7 +277,7 @@ def _refuse_not_finite(values: np.ndarray, selected: LastWindows) -> None:
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if not bad.size:
         return
-    name = shown(selected.of_window[int(bad[0])])
+    name = shown(selected.panel.ids[int(selected.series[bad[0]])])
     largest = np.nan_to_num(np.abs(selected.inputs[bad[0]]), nan=np.inf).max()
     raise SeriesError(
         f"the forecast of channel `{name}` is not a finite number: its window has values {largest:.3g} standard "

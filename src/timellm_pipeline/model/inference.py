@@ -11,10 +11,12 @@ from tqdm.auto import tqdm
 
 from timellm_pipeline.errors import ModelError
 from timellm_pipeline.linear.part import LinearPart
-from timellm_pipeline.model.batches import ArrayWindows, Batch, BatchMaker, SeriesWindows, in_order, load_batches
+from timellm_pipeline.linear.remainder import Remainder
+from timellm_pipeline.model.batches import ArrayWindows, Batch, BatchMaker, in_order, load_batches
 from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.model.network import Network
 from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
+from timellm_pipeline.series.sources import SeriesWindows
 
 
 @dataclass(frozen=True)
@@ -63,20 +65,25 @@ def forecast_parts(
         label: label of the progress bar.
     """
     order = in_order(len(windows), batch_size)
-    series = linear.numbers(windows.names)
+    series, remainder = linear.numbers(windows.names), Remainder(windows, linear.effects)
     bar = tqdm(total=len(windows), desc=label, unit="window", leave=False, disable=None)
+
+    def parts(which: np.ndarray, x: np.ndarray, y: np.ndarray, correction: np.ndarray | None) -> Parts:
+        forecast = linear.forecast(x, series[windows.channel(which)])
+        if linear.effects is not None:
+            effect = remainder.future(which, x.shape[1])
+            forecast, y = forecast + effect, (y + effect[:, : y.shape[1]]).astype(np.float32)
+        bar.update(len(which))
+        return Parts(which, forecast, correction, y)
+
     with bar:
         if network is None:
-            for batch in order:
-                x, y = windows.gather(batch)
-                yield Parts(batch, linear.forecast(x, series[windows.channel(batch)]), None, y)
-                bar.update(len(batch))
+            for which in order:
+                yield parts(which, *remainder.gather(which), None)
             return
         network.eval()
-        for loaded in load_batches(BatchMaker(windows, writer), order):
-            forecast = linear.forecast(loaded.x.numpy(), series[windows.channel(loaded.which)])
-            yield Parts(loaded.which, forecast, _run(network, compute, loaded), loaded.y.numpy())
-            bar.update(len(loaded.which))
+        for loaded in load_batches(BatchMaker(remainder, writer), order):
+            yield parts(loaded.which, loaded.x.numpy(), loaded.y.numpy(), _run(network, compute, loaded))
 
 
 class Forecaster:
@@ -120,7 +127,10 @@ class Forecaster:
             batch_size: windows per batch.
             series: id of the series of each window. By default, the series are unknown.
         """
-        windows = ArrayWindows.of(inputs, series)
+        return self.forecast_all(ArrayWindows.of(inputs, series), batch_size)
+
+    def forecast_all(self, windows: SeriesWindows, batch_size: int) -> Float[np.ndarray, "windows pred_len"]:
+        """Forecasts of all windows, in scaled units."""
         batches = [forecast for _, forecast, _ in self.forecast_windows(windows, batch_size)]
         return np.concatenate(batches).astype(np.float64)
 
@@ -160,6 +170,12 @@ class Forecaster:
             series: id of the series of each window. By default, and for an unknown id, the linear part is the one that
                 all series share.
         """
+        if self.linear.effects is not None:
+            raise ModelError(
+                "this model uses known columns, which are not part of `x`",
+                where="TimeLLM",
+                do="forecast a table with the known columns: TimeLLM.forecast(frame)",
+            )
         values = x.detach().float().cpu().numpy()
         number = None if series is None else self.linear.numbers(series)
         # Summed in float64, as `Parts.forecast` does.

@@ -6,6 +6,7 @@ padding is masked and has no position, so the result of a window does not depend
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -15,10 +16,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from timellm_pipeline.errors import PromptError
+from timellm_pipeline.errors import PromptError, shown
 from timellm_pipeline.model.statistics import WindowStatistics, window_statistics
 from timellm_pipeline.parameters import PromptParams, WindowParams
 from timellm_pipeline.series.frequency import frequency_in_words
+from timellm_pipeline.series.known import KnownValues
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.scaling import Scaler
 
@@ -56,6 +58,7 @@ class PromptWriter:
     Attributes:
         shared_ids: token ids that every prompt starts with.
         longest_probe: tokens of the longest of some prompts with long numbers; bounds the prompt length.
+        most_tokens: largest number of tokens that the backbone has positions for; None: no limit.
     """
 
     def __init__(self, tokenizer: Any, prompt: PromptParams, window: WindowParams, description: str) -> None:
@@ -63,15 +66,28 @@ class PromptWriter:
         probes = [self._tokenise(text) for text in self._probe_texts()]
         self.shared_ids: list[int] = probes[0][: min(common_length(probes[0], probe) for probe in probes[1:])]
         self.longest_probe = max(len(ids) for ids in probes)
+        self.most_tokens: int | None = None
 
-    def text(self, of: WindowStatistics) -> str:
-        """Prompt of one window with the statistics `of`."""
+    def about(self, facts: Sequence[str], known: KnownValues | None) -> list[str]:
+        """What the prompts say about the series and the known columns of windows; empty if they say nothing.
+
+        Args:
+            facts: text about the series of each window, used with `prompt.series_facts: static`.
+            known: known columns of the windows.
+        """
+        parts = [list(facts)] if facts and self.prompt.series_facts == "static" else []
+        parts += [] if known is None else [known.words(self.window.seq_len)]
+        return ["; ".join(filter(None, texts)) for texts in zip(*parts)]
+
+    def text(self, of: WindowStatistics, about: str = "") -> str:
+        """Prompt of one window with the statistics `of` and what it says about its series."""
         values = [self._number(value) for value in (of.minimum, of.maximum, of.median)]
         if self.prompt.layout == "published":
             return (
                 f"<|start_prompt|>Dataset description: {self.description}"
                 f"Task description: forecast the next {self.window.pred_len} steps given the previous "
                 f"{self.window.seq_len} steps information; "
+                f"{f'Series: {about}; ' if about else ''}"
                 "Input statistics: "
                 f"min value {values[0]}, max value {values[1]}, median value {values[2]}, "
                 f"the trend of input is {of.trend}, top 5 lags are : {of.lags}<|<end_prompt>|>"
@@ -81,17 +97,22 @@ class PromptWriter:
             f"Dataset: {self.description}\n"
             f"Task: forecast the next {self.window.pred_len} steps from the previous {self.window.seq_len} steps.\n"
             "Statistics of the input: minimum, maximum, median, trend, lags that repeat.\n"
-            f"Input: {' '.join(values)} {of.trend} {lags}"
+            + (f"Series: {about}\n" if about else "")
+            + f"Input: {' '.join(values)} {of.trend} {lags}"
         )
 
-    def texts(self, windows: Float[np.ndarray, "batch seq_len"]) -> list[str]:
-        """Prompt of each window (scaled units)."""
+    def texts(self, windows: Float[np.ndarray, "batch seq_len"], about: Sequence[str] = ()) -> list[str]:
+        """Prompt of each window (scaled units); see `about`."""
         statistics = window_statistics(windows, self.prompt.statistics, self.prompt.lags)
-        return [self.text(window) for window in statistics]
+        return list(map(self.text, statistics, about or [""] * len(statistics)))
 
-    def tokens(self, windows: Float[np.ndarray, "batch seq_len"]) -> PromptTokens:
-        """Prompt tokens of a batch of windows (scaled units)."""
-        rows: list[list[int]] = self.tokenizer(self.texts(windows))["input_ids"]
+    def tokens(self, windows: Float[np.ndarray, "batch seq_len"], about: Sequence[str] = ()) -> PromptTokens:
+        """Prompt tokens of a batch of windows (scaled units); see `about`.
+
+        Raises PromptError for a prompt that is longer than the backbone allows.
+        """
+        rows: list[list[int]] = self.tokenizer(self.texts(windows, about))["input_ids"]
+        self._refuse_long(rows, about)
         # The probes cover every first character of a number. If a tokenizer still differs, fewer tokens are shared.
         num_shared = min(common_length(self.shared_ids, row) for row in rows)
         longest = max(len(row) for row in rows) - num_shared
@@ -102,6 +123,16 @@ class PromptWriter:
             ids[number, longest - len(own) :] = own
             mask[number, longest - len(own) :] = True
         return PromptTokens(num_shared, torch.from_numpy(ids), torch.from_numpy(mask))
+
+    def _refuse_long(self, rows: list[list[int]], about: Sequence[str]) -> None:
+        longest = max(range(len(rows)), key=lambda number: len(rows[number]))
+        if self.most_tokens is not None and len(rows[longest]) > self.most_tokens:
+            raise PromptError(
+                f"a prompt has {len(rows[longest])} tokens; the backbone has room for {self.most_tokens}. What it says "
+                f"about the series: {shown(about[longest] if about else 'nothing', 200)}",
+                where="data.static_columns, data.known_columns",
+                do="use fewer or shorter static columns, or set prompt.series_facts=none",
+            )
 
     def _tokenise(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer([text])["input_ids"][0]
@@ -167,6 +198,7 @@ def describe_series(
 def refuse_long_prompt(writer: PromptWriter, window: WindowParams, config: Any) -> None:
     """Raise PromptError if prompt and patches need more positions than the backbone with this config has."""
     positions = getattr(config, "max_position_embeddings", None)
+    writer.most_tokens = None if positions is None else positions - window.patches_per_window
     needed = writer.longest_probe + window.patches_per_window
     if positions is not None and needed > positions:
         raise PromptError(

@@ -219,7 +219,7 @@ class TimeLLM(Forecaster):
         """As `forecast`, for validated series in original units (`series.prepare.read_series`)."""
         saved = self._saved()
         selected = select_windows(panel, saved, origins)
-        forecasts = self.forecast_array(selected.inputs, batch_size, selected.of_window)
+        forecasts = self.forecast_all(selected.windows, batch_size)
         return forecast_table(selected, forecasts, saved, levels)
 
     def load_upstream_state_dict(self, state: Mapping[str, Tensor]) -> None:

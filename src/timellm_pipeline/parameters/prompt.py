@@ -30,3 +30,6 @@ class PromptParams(Group):
     statistics: Literal["scaled", "normalised"] = "scaled"
     """`scaled`: statistics of the window in scaled units, trend by least squares. `normalised`: as published, after
     instance normalisation (which removes level and scale), trend as last point minus first."""
+
+    series_facts: Literal["none", "static"] = "none"
+    """`static`: the prompt of a window names the static columns of its series (`data.static_columns`)."""

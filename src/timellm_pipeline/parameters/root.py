@@ -44,11 +44,11 @@ GROUP_MODELS: dict[str, type[Group]] = {
 
 
 FILES = "parameters (conf/base/parameters.yml, the environment's parameters.yml, --params)"
-PATHS = ("raw_csv", "data_root", "checkpoint_root", "checkpoint")
+PATHS = ("raw_csv", "known_csv", "data_root", "checkpoint_root", "checkpoint")
 
 
 class Parameters(Group):
-    """All parameter groups, the checkpoint to publish, and the three paths that `--params` can set."""
+    """All parameter groups, the checkpoint to publish, and the paths that `--params` can set."""
 
     data: DataParams = DataParams()
     split: SplitParams = SplitParams()
@@ -66,6 +66,9 @@ class Parameters(Group):
 
     raw_csv: str | None = None
     """Path of the raw series; used by the catalog."""
+
+    known_csv: str | None = None
+    """Path of a file with the known columns of the future, for a forecast; used by the catalog."""
 
     data_root: str | None = None
     """Folder of all data sets; used by the catalog."""
@@ -98,6 +101,11 @@ def contradictions(groups: Mapping[str, Any]) -> list[str]:
             "backbone.weights=random needs a language model that is not quantized; set backbone.weights=pretrained, or "
             "backbone.quantization=none"
         )
+    data, prompt = groups.get("data"), groups.get("prompt")
+    if data and prompt and prompt.series_facts == "static" and not data.static_columns:
+        found.append("prompt.series_facts=static needs data.static_columns; name the columns, or set series_facts=none")
+    if data and model and data.known_columns and model.linear == "none":
+        found.append("data.known_columns are regressors of the linear part; set model.linear=structured or plain")
     window = groups.get("window")
     if model and window and model.season is not None and model.season > window.seq_len:
         found.append(

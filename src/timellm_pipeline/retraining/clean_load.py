@@ -2,8 +2,7 @@
 
     python -m timellm_pipeline.retraining.clean_load MODEL FOLDER CACHE BACKBONE
 
-FOLDER contains `windows.npy` [windows, seq_len] in scaled units and `series.json`, the id of the series of each window.
-The forecasts [windows, pred_len] are written to `forecasts.npy`.
+FOLDER contains the windows (`write_windows`). The forecasts [windows, pred_len] are written to `forecasts.npy`.
 """
 
 import json
@@ -13,10 +12,31 @@ from pathlib import Path
 import numpy as np
 
 from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.batches import ArrayWindows
 from timellm_pipeline.model.compute import compute_as_trained
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import BackboneParams
+from timellm_pipeline.series.known import KnownValues
+
+ARRAYS, TEXTS = "windows.npz", "windows.json"
+
+
+def write_windows(windows: ArrayWindows, folder: Path) -> None:
+    """Write windows to files of a folder."""
+    known = windows.columns
+    values = np.zeros(0) if known is None else known.values
+    np.savez(folder / ARRAYS, inputs=windows.inputs, number=windows.number, known=values)
+    texts = {"names": windows.names, "texts": windows.texts, "known": known and known.names}
+    (folder / TEXTS).write_text(json.dumps(texts), encoding="utf-8")
+
+
+def read_windows(folder: Path) -> ArrayWindows:
+    """The windows in a folder."""
+    texts = json.loads((folder / TEXTS).read_text(encoding="utf-8"))
+    with np.load(folder / ARRAYS) as arrays:
+        known = texts["known"] and KnownValues(tuple(texts["known"]), arrays["known"])
+        return ArrayWindows(arrays["inputs"], tuple(texts["names"]), arrays["number"], tuple(texts["texts"]), known)
 
 
 def main(model: str, folder: str, cache: str, backbone: str) -> None:
@@ -24,9 +44,8 @@ def main(model: str, folder: str, cache: str, backbone: str) -> None:
     saved = SavedModel.read(Path(model))
     compute = compute_as_trained(saved.config.precision)
     loaded = TimeLLM.from_saved(saved, BackboneSource(Path(cache)), compute, BackboneParams(name=backbone))
-    windows = np.load(Path(folder) / "windows.npy")
-    series = json.loads((Path(folder) / "series.json").read_text(encoding="utf-8"))
-    np.save(Path(folder) / "forecasts.npy", loaded.forecast_array(windows, len(windows), series))
+    windows = read_windows(Path(folder))
+    np.save(Path(folder) / "forecasts.npy", loaded.forecast_all(windows, len(windows)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Score a candidate, the champion and the baselines on the newest windows, and apply the gates."""
 
 import gc
-import json
 import subprocess
 import sys
 import tempfile
@@ -17,10 +16,12 @@ from timellm_pipeline.evaluation.comparison import Scored, score_in_scale
 from timellm_pipeline.evaluation.report import baseline_forecasts, compare, score_test
 from timellm_pipeline.evaluation.scores import TestScores, season_errors
 from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.batches import ArrayWindows
 from timellm_pipeline.model.compute import compute_as_trained
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import Parameters
+from timellm_pipeline.retraining.clean_load import write_windows
 from timellm_pipeline.retraining.gates import Gate, champion_gates, floor_gates
 from timellm_pipeline.retraining.live import LiveErrors, live_errors
 from timellm_pipeline.series.frequency import season_length
@@ -94,8 +95,7 @@ class Judged:
 class Expected:
     """A few windows and this process's forecasts of them."""
 
-    windows: np.ndarray
-    series: list[str]
+    windows: ArrayWindows
     forecasts: np.ndarray
 
 
@@ -105,9 +105,8 @@ def score_candidate(context: ScoringContext, candidate: SavedModel, champion: Sa
     model = context.load(candidate)
     scored = context.score(candidate, model)
     which = np.unique(np.linspace(0, len(test) - 1, CLEAN_WINDOWS).round().astype(int))
-    windows = test.gather(which)[0]
-    series = [test.names[number] for number in test.channel(which)]
-    expected = Expected(windows, series, model.forecast_array(windows, len(windows), series))
+    windows = ArrayWindows.chosen(test, which)
+    expected = Expected(windows, model.forecast_all(windows, len(windows)))
     del model
     release_memory()
     reports = _compare_with_baselines(context, scored.scores)
@@ -176,8 +175,7 @@ def _load_gate(context: ScoringContext, candidate: SavedModel, expected: Expecte
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        np.save(folder / "windows.npy", expected.windows)
-        (folder / "series.json").write_text(json.dumps(expected.series), encoding="utf-8")
+        write_windows(expected.windows, folder)
         command = [
             sys.executable,
             "-m",

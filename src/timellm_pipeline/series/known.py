@@ -10,6 +10,22 @@ from timellm_pipeline.series.identity import digest_of, digest_of_arrays
 
 
 @dataclass(frozen=True, eq=False)
+class KnownValues:
+    """Values of the known columns in the rows of windows: input and horizon."""
+
+    names: tuple[str, ...]
+    values: Float32[np.ndarray, "windows rows columns"]
+
+    def words(self, seq_len: int) -> list[str]:
+        """The mean of each column in the input and in the horizon of each window, as text."""
+        past, future = self.values[:, :seq_len].mean(axis=1), self.values[:, seq_len:].mean(axis=1)
+        return [
+            ", ".join(f"{name} {before:.3g} then {after:.3g}" for name, before, after in zip(self.names, *means))
+            for means in zip(past.tolist(), future.tolist())
+        ]
+
+
+@dataclass(frozen=True, eq=False)
 class Known:
     """Values of the known columns, from the first row of each series until they are not known any more.
 
@@ -29,9 +45,7 @@ class Known:
         """The known values of some series."""
         return replace(self, start=self.start[numbers], length=self.length[numbers])
 
-    def gather(
-        self, series: Int[np.ndarray, "windows"], first: Int[np.ndarray, "windows"], rows: int
-    ) -> Float32[np.ndarray, "windows rows columns"]:
+    def gather(self, series: Int[np.ndarray, "windows"], first: Int[np.ndarray, "windows"], rows: int) -> KnownValues:
         """Values of windows.
 
         Args:
@@ -39,7 +53,7 @@ class Known:
             first: first row of each window, counted within its series.
             rows: rows of a window.
         """
-        return self.values[(self.start[series] + first)[:, None] + np.arange(rows)]
+        return KnownValues(self.names, self.values[(self.start[series] + first)[:, None] + np.arange(rows)])
 
     def digest(self) -> str:
         """sha256 of names and values."""

@@ -115,7 +115,7 @@ def find_columns(table: pd.DataFrame, data: DataParams, file: str) -> LongColumn
 
 def rows_of_table(table: pd.DataFrame, columns: LongColumns, data: DataParams, file: str) -> LongRows:
     """The rows of a long table. Raises SeriesError for an invalid id, time stamp or value, with its line."""
-    number, ids = _ids_of(table, columns.ids, data, file)
+    number, ids = ids_of(table, columns.ids, data, file)
     parsed = _parse_distinct(table[columns.date], data, file)
     value = table[[columns.value]]
     values = to_numbers(value, data, file, may_be_missing=True)[columns.value]
@@ -171,7 +171,7 @@ def _missing(name: str, parameter: str, role: str, table: pd.DataFrame, file: st
     )
 
 
-def _ids_of(
+def ids_of(
     table: pd.DataFrame, columns: tuple[str, ...], data: DataParams, file: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Index of the series of each row, and the ids in the order of their first rows."""

@@ -118,6 +118,10 @@ class Panel:
         """Time stamps as written in the file: with its UTC offset or time zone, if it has one."""
         return as_in_file(self.stamps, self.zone)
 
+    def stamp(self, position: int) -> pd.Timestamp:
+        """Naive time stamp of a grid position, which may be after the last row."""
+        return pd.date_range(self.start, periods=position + 1, freq=self.frequency)[-1]
+
     @cached_property
     def number_of(self) -> dict[str, int]:
         """Index of each series by its id."""

@@ -15,6 +15,7 @@ from timellm_pipeline.series.dates import parse_dates, repeated_hour
 from timellm_pipeline.series.frequency import find_frequency
 from timellm_pipeline.series.gaps import fill_gaps
 from timellm_pipeline.series.joined import join_panels
+from timellm_pipeline.series.known_rows import known_of_wide
 from timellm_pipeline.series.lines import line_of
 from timellm_pipeline.series.long_parquet import LongParquet
 from timellm_pipeline.series.long_rows import panel_of_rows
@@ -154,11 +155,19 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
             where=f"{file}, header",
             do="set data.date_column to the column with the time stamps",
         )
+    for name in data.known_columns:
+        if name not in table.columns:
+            raise SeriesError(
+                f"there is no column `{shown(name)}`; the columns are {list_names(list(table.columns))}",
+                where=f"{file}, header",
+                do="set data.known_columns to columns that are known for the horizon too",
+            )
     parsed = parse_dates(table[data.date_column], data, file)
-    present = [name for name in table.columns if name != data.date_column]
+    present = [name for name in table.columns if name not in (data.date_column, *data.known_columns)]
     names = _choose(present, wanted, file)
-    values = to_numbers(table[names], data, file, may_be_missing=data.gaps != "error")
-    rows = pd.DataFrame(values).set_index(pd.DatetimeIndex(parsed.stamps), append=True)
+    num_values = _rows_with_values(table[names], parsed.stamps) if data.known_columns else len(table)
+    values = to_numbers(table[names].iloc[:num_values], data, file, may_be_missing=data.gaps != "error")
+    rows = pd.DataFrame(values).set_index(pd.DatetimeIndex(parsed.stamps.iloc[:num_values]), append=True)
     rows = _in_order(rows, parsed.zone, data, file)
     numbered = pd.Series(rows.index.get_level_values(1), index=rows.index.get_level_values(0))
     frequency = find_frequency(numbered, data, file)
@@ -174,6 +183,11 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
         drop_filled=data.gaps == "drop_windows",
         source=source,
     )
+    if data.known_columns:
+        known = to_numbers(table[data.known_columns].iloc[:num_values], data, file, may_be_missing=False)
+        ahead = to_numbers(table[data.known_columns].iloc[num_values:], data, file, may_be_missing=True)
+        joined = {name: np.concatenate([values, ahead[name]]) for name, values in known.items()}
+        panel = replace(panel, known=known_of_wide(panel, joined, pd.DatetimeIndex(parsed.stamps), file))
     stamps = pd.DatetimeIndex(numbered)
     on_grid = stamps.isin(panel.stamps)
     if not on_grid.all():  # its values would be lost, or get another time stamp
@@ -183,6 +197,14 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
             do="correct the time stamps so that they are evenly spaced",
         )
     return panel
+
+
+def _rows_with_values(channels: pd.DataFrame, stamps: pd.Series) -> int:
+    """Number of rows before the last ones that have no value, are later, and contain known columns of the future."""
+    filled = np.flatnonzero(channels.notna().any(axis=1).to_numpy())
+    count = int(filled[-1]) + 1 if len(filled) else len(channels)
+    ahead, past = stamps.iloc[count:], stamps.iloc[:count]
+    return count if (ahead > past.max()).all() else len(channels)
 
 
 def _choose(present: list[str], wanted: Wanted, file: str) -> list[str]:

@@ -16,6 +16,7 @@ from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.parameters import EvaluationParams, SplitParams, WindowParams
 from timellm_pipeline.series.borders import RANGES, Borders
 from timellm_pipeline.series.frequency import seasons_of
+from timellm_pipeline.series.known import KnownValues
 from timellm_pipeline.series.names import list_names
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.segments import Segments, segments_of
@@ -232,6 +233,17 @@ class Windows:
         rows = (self.panel.offsets[series] + start)[:, None] + np.arange(self.seq_len + self.pred_len)
         points = self.panel.values[rows]
         return points[:, : self.seq_len], points[:, self.seq_len :]
+
+    def known(self, which: Int[np.ndarray, "batch"]) -> KnownValues | None:
+        """Known columns in the rows of the windows; None without such columns."""
+        if self.panel.known is None:
+            return None
+        series, start = self.segments.locate(which)
+        return self.panel.known.gather(series, start, self.seq_len + self.pred_len)
+
+    def facts(self, which: Int[np.ndarray, "batch"]) -> list[str]:
+        """Text about the series of each window; empty without static columns."""
+        return [self.panel.facts[number] for number in self.channel(which)] if self.panel.facts else []
 
 
 def windows_between(panel: Panel, starts: tuple[int, int], step: int, window: WindowParams) -> Windows:

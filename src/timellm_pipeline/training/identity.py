@@ -57,6 +57,7 @@ def training_facts(
         "prompt": {
             **parameters.prompt.model_dump(include={"significant_digits", "lags", "layout", "statistics"}),
             "description": description,
+            **({} if parameters.prompt.series_facts == "none" else {"series_facts": parameters.prompt.series_facts}),
         },
         "model": parameters.model.model_dump(),
         "linear": linear_facts(data, parameters.model, parameters.evaluation),

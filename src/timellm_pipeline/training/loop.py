@@ -22,10 +22,11 @@ import torch.nn.functional as F
 
 from timellm_pipeline.errors import CheckpointError, TrainingError
 from timellm_pipeline.evaluation.correction import PartErrors, part_errors
-from timellm_pipeline.model.batches import Batch, BatchMaker, BatchSource, load_batches
+from timellm_pipeline.model.batches import Batch, BatchMaker, load_batches
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import EvaluationParams, TrainingParams
 from timellm_pipeline.series.plan import RunPlan
+from timellm_pipeline.series.sources import BatchSource
 from timellm_pipeline.series.windows import Windows
 from timellm_pipeline.training.average import Average
 from timellm_pipeline.training.checkpoint import Checkpoint, RunFolder

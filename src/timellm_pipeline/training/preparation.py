@@ -18,7 +18,7 @@ from timellm_pipeline.model.folder import LINEAR, WEIGHTS
 from timellm_pipeline.model.prompt import describe_scaled
 from timellm_pipeline.model.quantized import refuse_quantization
 from timellm_pipeline.model.saved import ModelConfig, SavedModel, TrainedOn
-from timellm_pipeline.parameters import Parameters
+from timellm_pipeline.parameters import DataParams, Parameters
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.plan import plan_run
 from timellm_pipeline.series.prepare import TrainingData
@@ -76,6 +76,14 @@ class Training:
         """Name of the checkpoint folder."""
         return self.run.training_id
 
+    def _data_of_forecasts(self) -> DataParams:
+        """How another file is read for the model: with the columns that were recognised, and those that it uses."""
+        origin, data = self.data.scaled.source, self.parameters.data
+        static = data.static_columns if self.parameters.prompt.series_facts == "static" else []
+        return data.with_columns(origin.id_columns, origin.date_column, origin.value_column).model_copy(
+            update={"static_columns": static}
+        )
+
     def model_config(
         self,
         *,
@@ -95,7 +103,7 @@ class Training:
                 # Not resolved: the file may move behind a link.
                 path=os.path.abspath(origin.path) if origin.sha256 else None,  # noqa: PTH100
                 sha256=origin.sha256,
-                data=parameters.data.with_columns(origin.id_columns, origin.date_column, origin.value_column),
+                data=self._data_of_forecasts(),
             ),
             split=parameters.split,
             window=parameters.window,

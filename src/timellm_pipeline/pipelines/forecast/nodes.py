@@ -10,6 +10,7 @@ from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.parameters import BackboneParams, DataParams, ForecastParams
 from timellm_pipeline.pipelines.data.nodes import read_for_model
+from timellm_pipeline.series.known_rows import with_future
 from timellm_pipeline.series.long_table import JOIN
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.reading import RawFile
@@ -18,10 +19,11 @@ from timellm_pipeline.series.validation import Wanted
 log = logging.getLogger(__name__)
 
 
-def validate(raw_series: RawFile, timellm_model: SavedModel, data: DataParams) -> Panel:
-    """The validated channels that the model needs for a forecast."""
+def validate(raw_series: RawFile, known_future: RawFile | None, timellm_model: SavedModel, data: DataParams) -> Panel:
+    """The validated channels that the model needs for a forecast, with the known columns of a second file."""
     wanted = Wanted.for_forecast(timellm_model.config.needed_channels)
-    return read_for_model(raw_series, timellm_model, data, wanted)
+    series = read_for_model(raw_series, timellm_model, data, wanted)
+    return series if known_future is None else with_future(series, known_future, data)
 
 
 def forecast(

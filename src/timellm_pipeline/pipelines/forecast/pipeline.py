@@ -13,7 +13,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 nodes.validate,
-                ["raw_series", "timellm_model", "params:data"],
+                ["raw_series", "known_future", "timellm_model", "params:data"],
                 "series",
                 name="validate",
                 tags=[DATA, CPU],
