@@ -7,6 +7,7 @@ from timellm_pipeline.datasets.files import (
     AtomicPlotDataset,
     AtomicTextDataset,
     RecordDataset,
+    TablePartsDataset,
 )
 from timellm_pipeline.datasets.handles import (
     BackboneDataset,
@@ -33,6 +34,7 @@ __all__ = [
     "RecordDataset",
     "RegistryDataset",
     "RunContextDataset",
+    "TablePartsDataset",
     "TimeLLMDataset",
     "WindowIndexDataset",
 ]

@@ -1,6 +1,8 @@
 """Atomic datasets for common file types. kedro-datasets reads and writes each file."""
 
+import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,30 @@ class AtomicParquetDataset(AtomicDataset[pd.DataFrame, pd.DataFrame]):
         from kedro_datasets.pandas import ParquetDataset
 
         return ParquetDataset(filepath=str(path), save_args={"index": False})
+
+
+class TablePartsDataset(AtomicDataset[Iterable[pd.DataFrame], pd.DataFrame]):
+    """A table as Parquet, written part by part."""
+
+    def read(self, path: Path) -> pd.DataFrame:
+        return pd.read_parquet(path)
+
+    def write(self, data: Iterable[pd.DataFrame], path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        tables = (pa.Table.from_pandas(part, preserve_index=False) for part in data)
+        first = next(tables)
+        with pq.ParquetWriter(path, first.schema) as writer:
+            for table in itertools.chain([first], tables):
+                writer.write_table(table)
+
+    def find_damage(self, path: Path) -> str | None:
+        return damaged_parquet(path)
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """The first rows, for kedro-viz."""
+        return head_of(self.load(), nrows)
 
 
 class AtomicCSVDataset(AtomicDataset[pd.DataFrame, pd.DataFrame]):

@@ -20,8 +20,7 @@ def backtest_table(forecast: pd.DataFrame, series: Panel) -> str:
     number = forecast["channel"].map(series.number_of).to_numpy()
     row = position - series.first[number]  # within its series
     in_file = (position >= 0) & (row >= 0) & (row < series.lengths[number])
-    for one, first, last in series.filled:  # interpolated, not measured
-        in_file &= (number != one) | (row < first) | (row > last)
+    in_file[in_file] = ~series.is_filled(number[in_file], row[in_file])  # interpolated, not measured
     known = forecast[in_file]
     if known.empty:
         return ""

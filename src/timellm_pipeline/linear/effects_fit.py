@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 MOST_WINDOWS = 200_000  # limit of the windows of each range: more are evenly subsampled
 CHUNK = 4096
-DEVIATION_PENALTIES = (10.0, 1.0, 0.1)  # multiples of the mean moments of a series
+DEVIATION_PENALTIES = (10.0, 1.0, 0.1, 0.01)  # multiples of the mean moments of a series
 SMALLEST = 1e-6  # of the moments: columns that are constant or equal get no coefficient, or share one
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -47,6 +47,12 @@ class LastWindows:
     ends: Int[np.ndarray, "windows"]
     filled: Bool[np.ndarray, "windows"]
     columns: KnownValues | None = None
+
+    def part(self, which: slice) -> "LastWindows":
+        """Some of the windows."""
+        arrays = {name: getattr(self, name)[which] for name in ("inputs", "series", "channel", "ends", "filled")}
+        columns = self.columns and replace(self.columns, values=self.columns.values[which])
+        return replace(self, **arrays, columns=columns)
 
     @property
     def windows(self) -> ArrayWindows:

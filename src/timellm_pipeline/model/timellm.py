@@ -3,10 +3,11 @@
 forecast = linear part + alpha * network
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from torch import Tensor, nn
 
 from timellm_pipeline.diagnosis import diagnosed
@@ -29,6 +30,7 @@ from timellm_pipeline.series.panel import Panel
 if TYPE_CHECKING:
     import pandas as pd
 
+WINDOWS_AT_ONCE = 10_000  # in one part of a forecast table: bounds memory
 ARGUMENTS = "TimeLLM.forecast(origins, levels, batch_size, gaps)"  # where invalid values are, in an error
 
 
@@ -217,10 +219,24 @@ class TimeLLM(Forecaster):
 
     def forecast_panel(self, panel: Panel, origins: int, levels: Iterable[int], batch_size: int) -> "pd.DataFrame":
         """As `forecast`, for validated series in original units (`series.prepare.read_series`)."""
-        saved = self._saved()
+        import pandas as pd
+
+        return pd.concat(self.forecast_tables(panel, origins, levels, batch_size), ignore_index=True)
+
+    def forecast_tables(
+        self, panel: Panel, origins: int, levels: Iterable[int], batch_size: int
+    ) -> "Iterator[pd.DataFrame]":
+        """Iterator over parts of the table of `forecast_panel`, with at most about 10,000 windows each."""
+        saved, levels = self._saved(), tuple(levels)
         selected = select_windows(panel, saved, origins)
-        forecasts = self.forecast_all(selected.windows, batch_size)
-        return forecast_table(selected, forecasts, saved, levels)
+        forecasts: list[np.ndarray] = []
+        first = 0
+        for which, forecast, _ in self.forecast_windows(selected.windows, batch_size):
+            forecasts.append(forecast.astype(np.float64))
+            end = int(which[-1]) + 1
+            if end - first >= WINDOWS_AT_ONCE or end == len(selected.inputs):
+                yield forecast_table(selected.part(slice(first, end)), np.concatenate(forecasts), saved, levels)
+                first, forecasts = end, []
 
     def load_upstream_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Load the weights of a published-code checkpoint (needs `model.prototypes: vocabulary`).

@@ -6,6 +6,7 @@ of columns (texts as time stamps, a time zone, several id columns) is read as a 
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +33,12 @@ class LongParquet:
     Attributes:
         path: path of the file or folder.
         files: the files.
-        opened: the same, as `pyarrow.parquet.ParquetFile`.
         columns: columns that are used.
         total: number of rows.
     """
 
     path: str
     files: Sequence[RawFile]
-    opened: Sequence[Any]
     columns: LongColumns
     total: int
 
@@ -53,8 +52,8 @@ class LongParquet:
         if not grouped:
             self._refuse_too_large(data)
         reader = _Reader(self.columns)
-        for file, parquet in zip(self.files, self.opened, strict=True):
-            for batch in _batches(parquet, self.columns.names, file.path):
+        for file in self.files:
+            for batch in _batches(file, self.columns.names):
                 reader.append(batch, file.path)
                 if grouped and reader.num_rows >= PART:
                     yield from reader.complete()
@@ -66,8 +65,8 @@ class LongParquet:
         """Whether the rows of each series follow each other."""
         numbers: dict[str, int] = {}
         last = -1
-        for file, parquet in zip(self.files, self.opened, strict=True):
-            for batch in _batches(parquet, self.columns.ids, file.path):
+        for file in self.files:
+            for batch in _batches(file, self.columns.ids):
                 if batch.column(0).null_count:
                     return True  # the reader reports it
                 series = _numbers_of(batch.column(0), numbers)
@@ -95,13 +94,14 @@ def open_long_parquet(file: RawFile, data: DataParams) -> LongParquet | None:
     """
     files = file.parts or (file,)
     if data.layout != "wide" and files[0].is_parquet:
-        opened = [_open(one) for one in files]
-        columns = _columns_of(opened[0].schema_arrow, data)
-        total = sum(one.metadata.num_rows for one in opened)
-        if columns is not None and total:
-            _refuse_other_columns(files, opened, columns, data)
-            columns.report(opened[0].schema_arrow.names, files[0].path)
-            return LongParquet(file.path, files, opened, columns, total)
+        schemas, rows = zip(*map(_schema_and_rows, files))
+        columns = _columns_of(schemas[0], data)
+        if columns is not None and sum(rows):
+            _refuse_other_columns(files, schemas, columns, data)
+            for one in (one for one, count in zip(files, rows, strict=True) if not count):
+                log.warning("%s has no rows", one.path)
+            columns.report(schemas[0].names, files[0].path)
+            return LongParquet(file.path, files, columns, sum(rows))
     if file.parts:
         raise SeriesError(
             f"the {len(file.parts):,} Parquet files of this folder cannot be read as one long table",
@@ -178,24 +178,28 @@ class _Reader:
         return LongRows(ids=tuple(ids), zone=None, facts=self.facts.texts()[first:last], **rows)
 
 
-def _batches(parquet: Any, columns: Sequence[str], path: str) -> Iterator[Any]:
+def _batches(file: RawFile, columns: Sequence[str]) -> Iterator[Any]:
     """Iterator over the batches of some columns of a file."""
-    import pyarrow as pa
-
-    try:
+    with _opened(file) as parquet:
         yield from parquet.iter_batches(batch_size=BATCH, columns=list(columns))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise _corrupt(path, error) from error
 
 
-def _open(file: RawFile) -> Any:
-    """The Parquet file. Raises SeriesError if its metadata cannot be read."""
+def _schema_and_rows(file: RawFile) -> tuple[Any, int]:
+    with _opened(file) as parquet:
+        return parquet.schema_arrow, parquet.metadata.num_rows
+
+
+@contextmanager
+def _opened(file: RawFile) -> Iterator[Any]:
+    """The opened Parquet file. Raises SeriesError if it cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(file.open(), pre_buffer=False)  # buffers would be kept until the end of the file
+        with file.open() as opened:
+            yield pq.ParquetFile(opened, pre_buffer=False)  # buffers would be kept until the end of the file
     except (OSError, ValueError, pa.ArrowException) as error:
+        file.refuse_changed()
         raise _corrupt(file.path, error) from error
 
 
@@ -208,18 +212,16 @@ def _corrupt(path: str, error: Exception) -> SeriesError:
 
 
 def _refuse_other_columns(
-    files: Sequence[RawFile], opened: Sequence[Any], columns: LongColumns, data: DataParams
+    files: Sequence[RawFile], schemas: Sequence[Any], columns: LongColumns, data: DataParams
 ) -> None:
-    """Raise SeriesError for a file of a folder that has other columns than the first one. Empty files are logged."""
-    for file, parquet in zip(files, opened, strict=True):
-        if _columns_of(parquet.schema_arrow, data) != columns:
+    """Raise SeriesError for a file of a folder that has other columns than the first one."""
+    for file, schema in zip(files, schemas, strict=True):
+        if _columns_of(schema, data) != columns:
             raise SeriesError(
                 f"this file has other columns than {files[0].path}: it needs {', '.join(columns.names)}",
                 where=file.path,
                 do="write all files of a folder with the same columns and types, or remove this one",
             )
-        if not parquet.metadata.num_rows:
-            log.warning("%s has no rows", file.path)
 
 
 def _columns_of(schema: Any, data: DataParams) -> LongColumns | None:

@@ -65,7 +65,7 @@ def write_array(values: np.ndarray, path: Path) -> None:
 
 
 def open_array(path: Path) -> np.ndarray:
-    """The array of a `.npy` file, mapped read-only. Raises OSError or ValueError for a damaged file."""
+    """The array of a `.npy` file, mapped read-only. Raises OSError, EOFError or ValueError for a damaged file."""
     array: np.ndarray = np.load(path, mmap_mode="r")
     return array
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from timellm_pipeline.series.identity import digest_of, digest_of_arrays
 from timellm_pipeline.series.known import Known
@@ -140,6 +140,17 @@ class Panel:
         """First and last row of each filled span of one series."""
         begin, end = np.searchsorted(self.filled[:, 0], [number, number + 1])
         return self.filled[begin:end, 1:]
+
+    def is_filled(
+        self, number: Int[np.ndarray, "points"], row: Int[np.ndarray, "points"]
+    ) -> Bool[np.ndarray, "points"]:
+        """Whether rows of series were filled in."""
+        if not len(self.filled):
+            return np.zeros(len(row), dtype=bool)
+        place = self.offsets[number] + row
+        first, last = (self.offsets[self.filled[:, 0]] + self.filled[:, end] for end in (1, 2))
+        span = np.searchsorted(first, place, side="right") - 1
+        return (span >= 0) & (place <= last[span])
 
     def filled_share(self, rows: tuple[int, int] | None = None) -> float:
         """Share of filled rows in the series that has the largest share.

@@ -124,7 +124,7 @@ def find_damage(path: Path) -> str | None:
     for name in json.loads(metadata[KEY]).get("arrays", ()):
         try:
             open_array(_beside(path, name))
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             return f"incomplete array of {name}: {error}"
     return None
 

@@ -184,10 +184,16 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
         source=source,
     )
     if data.known_columns:
-        known = to_numbers(table[data.known_columns].iloc[:num_values], data, file, may_be_missing=False)
-        ahead = to_numbers(table[data.known_columns].iloc[num_values:], data, file, may_be_missing=True)
-        joined = {name: np.concatenate([values, ahead[name]]) for name, values in known.items()}
-        panel = replace(panel, known=known_of_wide(panel, joined, pd.DatetimeIndex(parsed.stamps), file))
+        known = to_numbers(table[data.known_columns], data, file, may_be_missing=True)
+        for name, column in known.items():
+            missing = np.flatnonzero(np.isnan(column[:num_values]))
+            if len(missing):
+                raise SeriesError(
+                    f"the known column `{shown(name)}` has no value; there are {len(missing):,} such rows",
+                    where=f"{file}, line {line_of(int(missing[0]), data.csv)}, column `{shown(name)}`",
+                    do="fill them in, or remove the column from data.known_columns",
+                )
+        panel = replace(panel, known=known_of_wide(panel, known, pd.DatetimeIndex(parsed.stamps), file))
     stamps = pd.DatetimeIndex(numbered)
     on_grid = stamps.isin(panel.stamps)
     if not on_grid.all():  # its values would be lost, or get another time stamp

@@ -1,8 +1,10 @@
 """Nodes of the forecast. They import torch when they run, because the import takes seconds."""
 
 import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,6 +17,9 @@ from timellm_pipeline.series.long_table import JOIN
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.reading import RawFile
 from timellm_pipeline.series.validation import Wanted
+
+if TYPE_CHECKING:
+    from timellm_pipeline.model.timellm import TimeLLM
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +37,8 @@ def forecast(
     series: Panel,
     forecast: ForecastParams,
     backbone_place: BackboneParams,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The forecast as a table, returned twice: for Parquet and for CSV."""
+) -> "ForecastTables":
+    """The forecast as tables, which are computed while they are written."""
     from timellm_pipeline.model.compute import compute_as_trained
     from timellm_pipeline.model.future import select_windows
     from timellm_pipeline.model.timellm import TimeLLM
@@ -42,18 +47,42 @@ def forecast(
     if timellm_model.intervals() is None and forecast.levels:
         log.warning("the model in %s is not calibrated: there are no prediction intervals", timellm_model.folder)
     compute = compute_as_trained(timellm_model.config.precision)
-    model = TimeLLM.from_saved(timellm_model, backbone, compute, backbone_place)
-    table = model.forecast_panel(series, forecast.origins, forecast.levels, forecast.batch_size)
-    newest = table[table["window_end"] == table["window_end"].max()]
+    return ForecastTables(TimeLLM.from_saved(timellm_model, backbone, compute, backbone_place), series, forecast)
+
+
+@dataclass(frozen=True)
+class ForecastTables:
+    """A forecast in parts.
+
+    Attributes:
+        model: the model, loaded.
+        series: series to forecast.
+        forecast: the parameter group `forecast`.
+    """
+
+    model: "TimeLLM"
+    series: Panel
+    forecast: ForecastParams
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        """Iterator over the tables, with the names of a long file."""
+        options = self.forecast
+        for table in self.model.forecast_tables(self.series, options.origins, options.levels, options.batch_size):
+            yield named_as_in_file(table, self.series)
+
+
+def write_csv(forecast: pd.DataFrame) -> pd.DataFrame:
+    """The forecast, to be saved as CSV. Its size is logged."""
+    newest = forecast[forecast["window_end"] == forecast["window_end"].max()]
+    stamps = newest.iloc[:, newest.columns.get_loc("step") + 1]
     log.info(
-        "%s channels, %s to %s, after the last row at %s",
-        newest["channel"].nunique(),
-        newest["timestamp"].min(),
-        newest["timestamp"].max(),
+        "%s forecasts, %s to %s, after the last row at %s",
+        f"{int((newest['step'] == 1).sum()):,}",
+        stamps.min(),
+        stamps.max(),
         newest["window_end"].iloc[0],
     )
-    named = named_as_in_file(table, series)
-    return named, named
+    return forecast
 
 
 def named_as_in_file(table: pd.DataFrame, series: Panel) -> pd.DataFrame:
