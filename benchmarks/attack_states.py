@@ -9,6 +9,7 @@ from attack_files import Wrong, sha
 from attack_harness import EASY, SMALL, Place
 from attack_process import Outcome
 from attack_server import Server
+from tiny_backbone import BACKBONE
 
 ROWS = {"A": 400, "B": 520, "C": 640, "D": 760}  # of the newest raw file, of each champion
 LONG: dict[str, Any] = {
@@ -36,23 +37,6 @@ def first_commands(place: Place) -> None:
         right(place.run(pipeline))
     right(place.run("retrain", base=EASY))
     right(place.watch())
-
-
-BACKBONE = """
-import sys
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
-
-sizes = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2)
-LlamaModel(LlamaConfig(vocab_size=300, max_position_embeddings=512, **sizes)).save_pretrained(sys.argv[1])
-tokenizer = Tokenizer(models.BPE())
-tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-tokenizer.decoder = decoders.ByteLevel()
-alphabet = pre_tokenizers.ByteLevel.alphabet()
-trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
-tokenizer.train_from_iterator(["forecast the next steps minimum maximum median trend"], trainer)
-PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(sys.argv[1])
-"""
 
 
 def prepare(server: Server) -> None:

@@ -37,6 +37,7 @@ from timellm_pipeline.training.order import batch_order
 ROWS = 17_544
 CHANNELS = (7, 321, 862)
 BATCH, BATCHES = 32, 2_000
+LONG_BATCH, LONG_BATCHES = 1024, 500
 TABLES = {  # name of the measurement: head and format of a row
     "index": (
         " channels      windows  index s  to the first batch s   windows/s  index file KiB  peak MiB",
@@ -139,20 +140,30 @@ def measure_long(path: str) -> dict[str, float]:
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
     made = prepare(RawSeriesDataset(filepath=path, folder=str(Path(path).parent)).load(), parameters)
     planned, train = time.perf_counter() - start, made.training.windows("train")
-    order = batch_order(len(train), 1024, seed=1, first_step=0, last_step=500)
+    steps = len(train) // LONG_BATCH
+    order = batch_order(len(train), LONG_BATCH, seed=1, first_step=0, last_step=min(LONG_BATCHES, steps))
     batches = iter(order)
     train.gather(next(batches))
-    ready = time.perf_counter() - start
+    ready, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     begun = time.perf_counter()
-    count = sum(len(train.gather(which)[0]) for which in batches)
+    numbers = list(batches)
+    ordered = time.perf_counter() - begun
+    count = sum(len(train.gather(which)[0]) for which in numbers)
+    gathered = time.perf_counter() - begun - ordered
+    begun = time.perf_counter()
+    last = list(batch_order(len(train), LONG_BATCH, seed=1, first_step=steps - len(numbers), last_step=steps))
+    ordered_last = time.perf_counter() - begun
+    assert len(np.unique(np.concatenate([*numbers, *last]))) == LONG_BATCH * 2 * len(numbers)
     return {
         "windows": sum(made.training.index.counts().values()),
         "train": len(train),
         "planned_s": planned,
         "ready_s": ready,
-        "windows_per_s": count / (time.perf_counter() - begun),
+        "windows_per_s": count / gathered,
+        "ordered_per_s": count / ordered,
+        "last_per_s": count / ordered_last,
         "before_mib": before,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": peak,
     }
 
 
@@ -173,8 +184,11 @@ def print_long(num_series: int, rows: int) -> None:
         found = in_process("long", str(path))
         print(f"{num_series:,} series of {rows:,} rows, {path.stat().st_size / 1e6:,.0f} MB of Parquet, 96 -> 24")
     print(f"{found['windows']:,} windows ({found['train']:,} of training), {found['planned_s']:.1f} s to the run plan")
-    print(f"{found['ready_s']:.1f} s to the first batch, {found['windows_per_s']:,.0f} windows/s")
-    print(f"peak {found['peak_mib']:,.0f} MiB, of which {found['before_mib']:,.0f} MiB before the file was read")
+    print(f"{found['ready_s']:.1f} s to the first batch; peak {found['peak_mib']:,.0f} MiB, ", end="")
+    print(f"of which {found['before_mib']:,.0f} MiB before the file was read")
+    print(f"gather: {found['windows_per_s']:,.0f} windows/s; ", end="")
+    print(f"order: {found['ordered_per_s']:,.0f} window numbers/s from step 0, ", end="")
+    print(f"{found['last_per_s']:,.0f} at the end of the epoch; no number twice")
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from timellm_pipeline.parameters.root import GROUP_MODELS
 from timellm_pipeline.settings import CONFIG_LOADER_ARGS
 
 CONF = ROOT / "conf"
-PATHS = {"raw_csv", "data_root", "checkpoint_root"}  # globals: the catalog reads them, --params sets them
+PATHS = {"raw_csv", "data_root", "checkpoint_root", "known_csv"}  # globals: the catalog reads them, --params sets them
 ENVIRONMENTS = sorted(path.parent.name for path in CONF.glob("*/parameters.yml"))
 ETT_CHANNELS = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"]
 

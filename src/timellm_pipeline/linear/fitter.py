@@ -12,7 +12,7 @@ from timellm_pipeline.linear.candidates import Candidate, Center
 from timellm_pipeline.linear.effects import KnownEffects
 from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.linear.maps import Maps, center_map, fit_maps
-from timellm_pipeline.linear.moments import Moments, centred, inverse_deviation
+from timellm_pipeline.linear.moments import Moments, centred, centred_together, inverse_deviation
 from timellm_pipeline.linear.workers import Workers
 from timellm_pipeline.parameters import WindowParams
 from timellm_pipeline.series.frequency import season_length
@@ -143,8 +143,9 @@ def _sums(task: Task, folds: Folds, per_series: bool, workers: Workers) -> _Sums
 
     def moments_of(piece: tuple[int, int]) -> tuple[Moments, Moments]:
         windows, weighted = windows_between(task.scaled, piece, step, task.window), Moments.zeros(groups, *lengths)
-        for series, x, y in centred(windows):
-            weighted.add(series if per_series else 0, x, y, inverse_deviation(x))
+        rows = centred(windows) if per_series else ((0, x, y) for x, y in centred_together(windows))
+        for series, x, y in rows:
+            weighted.add(series, x, y, inverse_deviation(x))
         return Moments.of(windows, groups), weighted
 
     # Workers take them in groups, which wait for their largest: pieces of a group should be equally large.

@@ -18,6 +18,7 @@ from timellm_pipeline.linear.sliding import SlidingSums
 from timellm_pipeline.series.windows import Windows
 
 ROWS = 8192  # windows per matrix product
+MANY_SEGMENTS, SHORT = 5_000, 4  # more segments than a wide table has; windows of a segment in lengths of a window
 VARIANCE_FLOOR = 0.1  # scaled units: keeps the weight of a nearly constant window finite
 
 
@@ -54,13 +55,14 @@ class Moments:
         for group in range(num_groups):
             own = windows if num_groups == 1 else windows.of_series([group])
             sums = SlidingSums(windows.seq_len, windows.pred_len)
-            for rows in neighbouring_rows(own) if (own.segments.step == 1).all() else ():
+            are_neighbours = (own.segments.step == 1).all() and not has_many_short(own)
+            for rows in neighbouring_rows(own) if are_neighbours else ():
                 sums.add(rows)
             if sums.is_accurate:
                 moments.xx[group], moments.xy[group], moments.yy[group] = sums.moments()
                 moments.num_windows[group] = sums.num_windows
             else:
-                for _, x, y in centred(own):
+                for x, y in centred_together(own):
                     moments.add(group, x, y)
         return moments
 
@@ -103,8 +105,25 @@ def neighbouring_rows(windows: Windows) -> Iterator[Tensor]:
         yield torch.tensor(windows.panel.values[start : start + int(count) + length - 1])
 
 
+def has_many_short(windows: Windows) -> bool:
+    """Whether windows are read faster across series than series by series: many segments with few windows each."""
+    segments, length = windows.segments, windows.seq_len + windows.pred_len
+    return len(segments.count) > MANY_SEGMENTS and len(windows) < SHORT * length * len(segments.count)
+
+
+def centred_together(windows: Windows) -> Iterator[tuple[Tensor, Tensor]]:
+    """Iterator over (inputs, targets) of all windows, centred by the mean of the inputs, in float64."""
+    if not has_many_short(windows):
+        yield from ((x, y) for _, x, y in centred(windows))
+        return
+    for begin in range(0, len(windows), ROWS):
+        x, y = windows.gather(np.arange(begin, min(begin + ROWS, len(windows))))
+        mean = x.mean(axis=1, keepdims=True, dtype=np.float64)
+        yield torch.from_numpy(x - mean), torch.from_numpy(y - mean)
+
+
 def centred(windows: Windows) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Iterator over (series, inputs, targets) of all windows, centred by the mean of the inputs, in float64."""
+    """Iterator over (series, inputs, targets) of the windows of each segment, centred as in `centred_together`."""
     values, segments, seq_len = windows.panel.values, windows.segments, windows.seq_len
     length, size = seq_len + windows.pred_len, values.itemsize
     for series, first, count, step in zip(segments.series, segments.first, segments.count, segments.step):

@@ -196,7 +196,7 @@ def _opened(file: RawFile) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     try:
-        with file.open() as opened:
+        with file.stream() as opened:
             yield pq.ParquetFile(opened, pre_buffer=False)  # buffers would be kept until the end of the file
     except (OSError, ValueError, pa.ArrowException) as error:
         file.refuse_changed()

@@ -79,7 +79,7 @@ class RawFile:
         """All bytes, also of a file that is read in parts."""
         return self.content if self.stat is None else Path(self.path).read_bytes()
 
-    def open(self) -> BinaryIO:
+    def stream(self) -> BinaryIO:
         """The file, opened for reading."""
         return io.BytesIO(self.content) if self.stat is None else Path(self.path).open("rb")
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 from timellm_pipeline.errors import TrainingError
@@ -124,7 +125,12 @@ def new_model(training: Training, loaded: LoadedBackbone) -> TimeLLM:
     """An untrained model of a training: its linear part, and a network around the loaded backbone."""
     parameters = training.parameters
     groups = parameters.window, parameters.prompt, parameters.model
-    return TimeLLM.around(*groups, loaded, training.description, training.compute, training.linear)
+    model = TimeLLM.around(*groups, loaded, training.description, training.compute, training.linear)
+    facts = training.data.scaled.facts
+    if model.writer is not None and facts:  # a text that is too long would be an error in the middle of training
+        longest = model.writer.about([max(facts, key=len)], None)
+        model.writer.tokens(np.zeros((1, parameters.window.seq_len), dtype=np.float32), longest)
+    return model
 
 
 def choose_and_calibrate(

@@ -314,8 +314,5 @@ class TrainingLoop:
         )
 
     def _stop_exception(self, number: int) -> TrainingStopped:
-        return TrainingStopped(
-            number,
-            f"stopped at step {self.state.step:,} by a signal; checkpoint saved in {self.run_folder.folder}; "
-            "the same command resumes from there",
-        )
+        saved = f"checkpoint saved in {self.run_folder.folder}; the same command resumes from there"
+        return TrainingStopped(number, f"stopped at step {self.state.step:,} by a signal; {saved}")
