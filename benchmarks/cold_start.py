@@ -81,7 +81,7 @@ def parameters_of(variant: dict[str, Any], steps: int, seed: int) -> Parameters:
 
 
 def errors_of(model: TimeLLM, fitted: float, test: Windows, data: TrainingData) -> dict[str, np.ndarray]:
-    """MSE of each test origin: of the linear part, of the shipped forecast, and with the weight fitted on validation."""
+    """MSE of each test origin: of the linear part, the shipped forecast, and with the weight fitted on validation."""
     scores = {name: TestScores(test, data.scaler) for name in FORECASTS}
     for parts in model.forecast_parts(test, 64, label="test"):
         for name, alpha in zip(FORECASTS, (0.0, model.alpha, fitted)):

@@ -140,8 +140,8 @@ def measure_long(path: str) -> dict[str, float]:
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
     made = prepare(RawSeriesDataset(filepath=path, folder=str(Path(path).parent)).load(), parameters)
     planned, train = time.perf_counter() - start, made.training.windows("train")
-    steps = len(train) // LONG_BATCH
-    order = batch_order(len(train), LONG_BATCH, seed=1, first_step=0, last_step=min(LONG_BATCHES, steps))
+    per_epoch = len(train) // LONG_BATCH
+    order = batch_order(len(train), LONG_BATCH, seed=1, first_step=0, last_step=min(LONG_BATCHES, per_epoch))
     batches = iter(order)
     train.gather(next(batches))
     ready, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -151,7 +151,7 @@ def measure_long(path: str) -> dict[str, float]:
     count = sum(len(train.gather(which)[0]) for which in numbers)
     gathered = time.perf_counter() - begun - ordered
     begun = time.perf_counter()
-    last = list(batch_order(len(train), LONG_BATCH, seed=1, first_step=steps - len(numbers), last_step=steps))
+    last = list(batch_order(len(train), LONG_BATCH, seed=1, first_step=per_epoch - len(numbers), last_step=per_epoch))
     ordered_last = time.perf_counter() - begun
     assert len(np.unique(np.concatenate([*numbers, *last]))) == LONG_BATCH * 2 * len(numbers)
     return {
