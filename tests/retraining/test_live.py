@@ -27,7 +27,9 @@ def test_live_errors_are_those_of_later_values_in_the_champions_units(raw_series
     std = [2 * value for value in data.scaler.std]
     widths = np.full((len(LEVELS), test.panel.num_series, test.pred_len), 0.2, dtype=np.float32)
     widths[LEVELS.index(95)] = 0.3  # the error is 0.25 deviations of the champion
-    champion: Any = SimpleNamespace(scaler=SimpleNamespace(std=std), intervals=lambda: Intervals(widths))
+    champion: Any = SimpleNamespace(
+        scaler=data.scaler.model_copy(update={"std": std}), intervals=lambda: Intervals(widths)
+    )
     newest = test.panel.stamps[int(test.origins()[4])]
     found = live_errors(champion, forecasts, data, str(newest), SEASON)
     assert found is not None and found.origins == len(test.origins()) - 4

@@ -426,3 +426,22 @@ def test_no_model_is_in_memory_when_another_process_loads_the_candidate(
     finally:
         gc.enable()
     assert alive == [before, before]
+
+
+def stores(rows: int, names: list[str]) -> pd.DataFrame:
+    """A long table of stores."""
+    columns = [name for name in cut(1).columns if name != "date"]
+    long = cut(rows).melt("date", var_name="unique_id", value_name="y").rename(columns={"date": "ds"})
+    long["unique_id"] = long["unique_id"].map(dict(zip(columns, names)))
+    return long.dropna(subset="unique_id").reset_index(drop=True)
+
+
+def test_stores_of_a_long_table_open_and_close(workplace: Workplace) -> None:
+    """Candidate and champion are compared on the stores of both."""
+    first = workplace.retrain(stores(500, ["A", "B", "C", "D", "E"]), split=RECENT)
+    second = workplace.retrain(stores(572, ["new", "A", "C", "D", "other"]), split=RECENT)
+    assert (first["decision"], second["decision"]) == ("promoted", "promoted"), second["reason"]
+    assert by_name(second)["data: schema"]["found"] == "3 series as the champion, 2 new, 2 ended"
+    third = workplace.retrain(stores(644, ["1", "2", "A", "4", "5"]), split=RECENT)
+    assert third["decision"] == "refused" and "fewer than half are left" in third["reason"]
+    assert third["steps_run"] == 0

@@ -40,13 +40,15 @@ def score_in_scale(
         saved: folder of the model.
         model: the loaded model.
         series: series in original units; the model gets it in the units of its own scaler.
-        test: test windows, scaled by `scaler`.
+        test: test windows, scaled by `scaler`; of some of the model's series, or all.
         scaler: the common scale, in which errors are computed.
         batch_size: windows per batch.
 
     Raises ModelError if the channels or the horizon differ, or if the lookback starts before the series.
     """
     own = saved.scaler
+    if set(scaler.channels) <= set(own.channels):
+        own = own.select(scaler.channels)
     if own.channels != scaler.channels or saved.config.window.pred_len != test.pred_len:
         raise ModelError(
             f"the model forecasts {saved.config.window.pred_len} rows of {own.channels}; "

@@ -9,7 +9,8 @@ Source: Vovk et al. 2005; Lei et al. 2018, "Distribution-Free Predictive Inferen
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,10 @@ class Intervals:
         """Half-widths of one level, in scaled units."""
         level_widths: np.ndarray = self.widths[LEVELS.index(level)]
         return level_widths
+
+    def select(self, numbers: Sequence[int]) -> "Intervals":
+        """The intervals of some channels, by their index, in the given order."""
+        return replace(self, widths=self.widths[:, list(numbers)])
 
     def as_bytes(self) -> bytes:
         """Content of their safetensors file."""

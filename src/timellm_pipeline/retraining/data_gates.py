@@ -16,6 +16,8 @@ from timellm_pipeline.series.prepare import WindowData
 from timellm_pipeline.series.steps import LONGEST_BLOCK
 from timellm_pipeline.series.value_drift import value_drift
 
+LEAST_COMMON = 0.5  # share of the champion's series that a long table must still have
+
 Rows = tuple[int, int]
 
 
@@ -58,18 +60,33 @@ def newest_spans(data: WindowData, borders: Borders) -> dict[str, Rows]:
 
 def _schema_gate(series: Panel, data: WindowData, champion: SavedModel, is_compared: bool) -> Gate:
     """Whether the champion can forecast the series and, if it is compared, the same windows as the candidate."""
-    config, own, facts = champion.config, data.scaler.channels, data.index.facts
-    missing = [name for name in config.channels if name not in series.ids]
-    problems = [f"channels {list_names(missing)} are missing"] if missing else []
+    config, facts = champion.config, data.index.facts
+    problems, found = _other_channels(series, data.scaler.channels, config.channels, is_compared)
     if series.frequency != config.frequency:
         problems.append(f"steps of {series.frequency}")
-    if is_compared and not missing and own != config.channels:
-        added = [name for name in own if name not in config.channels]
-        problems.append(f"other channels: {list_names(added)}" if added else "the channels have another order")
     if is_compared and facts.pred_len != config.window.pred_len:
         problems.append(f"window.pred_len={facts.pred_len}")
     wanted = f"{list_names(config.channels)}, steps of {config.frequency}, pred_len {config.window.pred_len}"
-    return Gate("data: schema", not problems, "; ".join(problems) or "as the champion", wanted)
+    return Gate("data: schema", not problems, "; ".join(problems) or found, wanted)
+
+
+def _other_channels(series: Panel, own: list[str], champions: list[str], is_compared: bool) -> tuple[list[str], str]:
+    """Problems with the channels, and what was found if there are none. Series of a long table may begin and end.
+
+    Args:
+        own: channels of the candidate.
+        champions: channels of the champion.
+    """
+    present, known = set(series.ids), set(champions)
+    missing, added = [name for name in champions if name not in present], [name for name in own if name not in known]
+    if series.source.id_columns and (missing or added):
+        found = f"{len(champions) - len(missing):,} series as the champion, {len(added):,} new, {len(missing):,} ended"
+        too_few = len(missing) > (1 - LEAST_COMMON) * len(champions)
+        return [f"{found}: fewer than half are left"] if too_few else [], found
+    problems = [f"channels {list_names(missing)} are missing"] if missing else []
+    if is_compared and not missing and own != champions and not series.source.id_columns:
+        problems.append(f"other channels: {list_names(added)}" if added else "the channels have another order")
+    return problems, "as the champion"
 
 
 def _filled_gate(series: Panel, spans: dict[str, Rows], limit: float | None) -> Gate:

@@ -44,7 +44,7 @@ def live_errors(
 
     Args:
         forecasts: its forecasts of the test windows, in scaled units of `data`.
-        data: the newest windows, in the scale of a candidate with the same channels.
+        data: the newest windows, in the scale of a candidate; of channels of the champion.
         newest: time stamp of the newest row at the promotion, with its UTC offset if the file had one.
         season: season length in rows.
     """
@@ -52,9 +52,12 @@ def live_errors(
     later = np.flatnonzero(test.origin(np.arange(len(test))) >= _row_of(newest, test.panel.stamps_in_file))
     if not len(later):
         return None
-    origins, squared, coverage = np.unique(test.origin(later)), np.zeros(2), Coverage(champion.intervals())
+    number_of = {name: number for number, name in enumerate(champion.scaler.channels)}
+    intervals = champion.intervals()
+    intervals = intervals and intervals.select([number_of[name] for name in test.names])
+    origins, squared, coverage = np.unique(test.origin(later)), np.zeros(2), Coverage(intervals)
     # An error in scaled units of the candidate, times its deviation, divided by the champion's.
-    ratios = np.asarray(data.scaler.std) / np.asarray(champion.scaler.std)
+    ratios = np.asarray(data.scaler.std) / np.asarray(champion.scaler.select(test.names).std)
     for first in range(0, len(later), CHUNK):
         which = later[first : first + CHUNK]
         channel, (x, truth) = test.channel(which), test.gather(which)

@@ -4,7 +4,7 @@ import gc
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,11 @@ class ScoringContext:
     def test(self) -> Windows:
         """The newest windows, in the candidate's scale."""
         return self.data.windows("test")
+
+    def of_both(self, champion: SavedModel) -> "ScoringContext":
+        """The context of the series that the champion was trained on too. In a long table, series begin and end."""
+        known = set(champion.config.channels)
+        return replace(self, data=self.data.of_series([name for name in self.data.index.ids if name in known]))
 
     @property
     def season(self) -> int:
@@ -101,6 +106,8 @@ class Expected:
 
 def score_candidate(context: ScoringContext, candidate: SavedModel, champion: SavedModel | None) -> Judged:
     """Score the candidate and the champion on the newest windows, one model in memory at a time."""
+    if champion is not None:
+        context = context.of_both(champion)
     parameters, test = context.parameters, context.test
     model = context.load(candidate)
     scored = context.score(candidate, model)

@@ -7,7 +7,9 @@ Each node of the Kedro pipeline calls one of these functions; `prepare` calls al
 notebooks.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import pandas as pd
 
@@ -58,6 +60,15 @@ class WindowData:
             "scaler": self.scaler.data_id,
             "window_index": self.index.facts.data_id,
         }
+
+    def of_series(self, ids: Sequence[str]) -> Self:
+        """The data of some series, in the given order. Raises KeyError for an unknown id."""
+        if tuple(ids) == self.index.ids:
+            return self
+        numbers = [self.scaled.number_of[name] for name in ids]
+        splits = {name: segments.select(numbers) for name, segments in self.index.splits.items()}
+        index = replace(self.index, ids=tuple(ids), splits=splits)
+        return replace(self, scaled=self.scaled.select(ids), scaler=self.scaler.select(ids), index=index)
 
     def windows(self, split: str) -> Windows:
         """Windows of the split `train`, `validation` or `test`."""

@@ -1,6 +1,6 @@
 """Standardisation of channels: subtract the training mean, divide by the training standard deviation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -40,6 +40,15 @@ class Scaler(BaseModel):
         if not np.isfinite(numbers).all() or not all(deviation > 0 for deviation in self.std):
             raise ValueError("a mean or a deviation is not a finite number, or a deviation is not positive")
         return self
+
+    def select(self, channels: Sequence[str]) -> "Scaler":
+        """The scaler of some channels, in the given order. Raises KeyError for an unknown channel."""
+        if list(channels) == self.channels:
+            return self
+        number_of = {name: number for number, name in enumerate(self.channels)}
+        numbers = [number_of[name] for name in channels]
+        chosen = {name: [getattr(self, name)[number] for number in numbers] for name in ("channels", "mean", "std")}
+        return self.model_copy(update=chosen)
 
     def scale(self, values: np.ndarray, channel: np.ndarray) -> Float[np.ndarray, "windows rows"]:
         """Values in scaled units.

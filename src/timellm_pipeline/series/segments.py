@@ -1,5 +1,6 @@
 """Segments: windows as arithmetic sequences (series, first start, count, step), one for each stretch without a gap."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,6 +44,14 @@ class Segments:
         segment = np.searchsorted(self._ends, which, side="right")
         position = which - (self._ends[segment] - self.count[segment])
         return self.series[segment], self.first[segment] + position * self.step[segment]
+
+    def select(self, numbers: Sequence[int]) -> "Segments":
+        """Segments of some series, which are numbered anew in the given order."""
+        place = {number: new for new, number in enumerate(numbers)}
+        series = np.array([place.get(number, -1) for number in self.series.tolist()], dtype=np.int64)
+        order = np.argsort(series, kind="stable")
+        kept = order[series[order] >= 0]
+        return Segments(series[kept], self.first[kept], self.count[kept], self.step[kept])
 
     def numbers_of(self, series: int) -> Int[np.ndarray, "windows"]:
         """Numbers of all windows of one series, sorted by time."""
