@@ -17,6 +17,17 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from bad_long_inputs import (
+    Change,
+    long_csv,
+    parts,
+    same,
+    unsorted,
+    with_repeated,
+    with_short,
+    with_value,
+    with_weeks,
+)
 from synthetic import synthetic_series
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +47,7 @@ class Case:
     pipeline: str = "data"
     env: str = "base"
     file: str = "series.csv"
+    parts: tuple[tuple[str, bytes], ...] = ()  # files of a folder, instead of `content`
 
 
 def line(number: int, text: str) -> bytes:
@@ -121,6 +133,37 @@ FILES = [
     Case("a value that cannot be scaled", line(390, LINES[389].rsplit(",", 1)[0] + ",1e300")),
     Case("damaged gzip", b"\x1f\x8b\x08nothing", file="series.csv.gz"),
 ]
+LONG_WINDOW = given(window__seq_len=28, window__pred_len=7)
+KNOWN = (*LONG_WINDOW, *given(data__known_columns="[promotion]", data__static_columns="[region]"))
+
+
+def long_case(name: str, change: Change, works: bool = False, params: tuple[tuple[str, object], ...] = ()) -> Case:
+    """A case of a long CSV file."""
+    return Case(name, long_csv(change, with_known=params == KNOWN), params or LONG_WINDOW, works)
+
+
+def folder_case(name: str, change: Change, works: bool = False) -> Case:
+    """A case of a folder of long Parquet files, the second of which is changed."""
+    return Case(name, None, LONG_WINDOW, works, file="sales", parts=tuple(parts(same, change, same).items()))
+
+
+LONG = [
+    long_case("long", same, works=True),
+    long_case("long: an id and a time stamp twice", with_repeated),
+    long_case("long: unsorted", unsorted, works=True),
+    long_case("long: days and weeks", with_weeks),
+    long_case("long: an id is missing", with_value(100, "unique_id", None)),
+    long_case("long: a value is missing", with_value(100, "y", None)),
+    long_case("long: a wrong time stamp", with_value(100, "ds", "yesterday")),
+    long_case("long: a series of one row", with_short, works=True),
+    long_case("long: known columns", same, works=True, params=KNOWN),
+    long_case("long: a known value is missing", with_value(100, "promotion", None), params=KNOWN),
+    long_case("long: a static column changes", with_value(100, "region", "south"), params=KNOWN),
+    folder_case("folder of long Parquet", same, works=True),
+    folder_case("folder: an empty part", lambda table: table.head(0), works=True),
+    folder_case("folder: a part with another schema", lambda table: table.rename(columns={"y": "sales"})),
+    folder_case("folder: a part with other types", lambda table: table.astype({"y": str})),
+]
 PARAMETERS = [
     Case("misspelt group", params=given(trainning__batch_size=2)),
     Case("misspelt key", params=given(window__seqlen=2)),
@@ -161,6 +204,9 @@ def run(case: Case, folder: Path) -> tuple[int, float, str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     if case.content is not None:
         path.write_bytes(case.content)
+    for name, content in case.parts:
+        path.mkdir(exist_ok=True)
+        (path / name).write_bytes(content)
     params = {**SMALL, "raw_csv": path.as_posix(), "data_root": (folder / "results").as_posix(), **dict(case.params)}
     config = folder / "config.yml"
     nested: dict[str, object] = {}
@@ -195,7 +241,17 @@ def message_of(case: Case, text: str) -> str:
     if not case.works:
         start = next((n for n, one in enumerate(lines) if one.startswith("Error: ")), None)
         return "\n".join(lines[start : start + 3]) if start is not None else "(no message)\n" + text[-1500:]
-    words = ("read as", "read with", "sorted", "left out", "filled in", "hardly change", "row numbers")
+    words = (
+        "read as",
+        "read with",
+        "sorted",
+        "left out",
+        "filled in",
+        "hardly change",
+        "row numbers",
+        "few rows",
+        "no rows",
+    )
     return "works" + "".join("; " + one.split("  ", 1)[-1] for one in lines if any(word in one for word in words))
 
 
@@ -206,7 +262,7 @@ def main() -> int:
     options = parser.parse_args()
     wrong = []
     slowest = 0.0
-    cases = [case for case in FILES + PARAMETERS + BACKBONES if options.only in case.name]
+    cases = [case for case in FILES + LONG + PARAMETERS + BACKBONES if options.only in case.name]
     for case in cases:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
