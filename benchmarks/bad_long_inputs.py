@@ -46,7 +46,7 @@ def same(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def with_value(row: int, column: str, value: object) -> Change:
+def with_value(row: int, column: str, value: str | None) -> Change:
     """One cell replaced."""
 
     def change(table: pd.DataFrame) -> pd.DataFrame:
