@@ -130,6 +130,16 @@ def test_every_training_window_counts_whatever_the_chunk(monkeypatch: pytest.Mon
         np.testing.assert_allclose(chunked.maps, whole.maps, rtol=1e-3, atol=1e-5)
 
 
+def test_many_short_series_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 series of 200 rows took a minute, one by one. The sums are the same, up to rounding."""
+    task = task_of(values_of("mixed", 6, 150, np.random.default_rng(0)), window_of(12, 4), 100)
+    one_by_one = choose_linear(task, "structured", (6,))
+    monkeypatch.setattr(moments, "MANY_SEGMENTS", 1)
+    together = choose_linear(task, "structured", (6,))
+    np.testing.assert_allclose(together.shared, one_by_one.shared, rtol=1e-6, atol=1e-8)
+    assert together.facts.num_windows == one_by_one.facts.num_windows
+
+
 def test_more_windows_than_the_limit_are_evenly_subsampled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it the newest part of a long series, or its last series, might never be read."""
     task = task_of(noisy(rows=300), WINDOW, train=209)

@@ -26,6 +26,17 @@ def test_half_widths_hold_the_share_they_promise_on_windows_like_those_they_were
     assert report["80"]["width"] == pytest.approx(2 * 1.2816 * 2, abs=0.2)
 
 
+def test_channels_with_other_numbers_of_windows_are_sorted_apart() -> None:
+    """Channels with as many windows are sorted together; the result is that of each channel alone."""
+    rng = np.random.default_rng(0)
+    channel = rng.permutation(np.repeat([0, 1, 3, 4], [30, 7, 30, 1]))
+    errors = rng.normal(size=(len(channel), 5)).astype(np.float32)
+    together = half_widths(errors, channel, 5)
+    for number in (0, 1, 3, 4):
+        alone = half_widths(errors[channel == number], np.zeros((channel == number).sum(), dtype=int), 1)
+        np.testing.assert_array_equal(together[:, number], alone[:, 0])
+
+
 def test_the_rank_is_that_of_a_finite_sample() -> None:
     """ceil((n + 1) * level): with 9 windows the 80 % width is the 8th of the ordered errors."""
     errors = np.arange(1, 10, dtype=np.float32)[:, None]

@@ -453,3 +453,57 @@ def test_a_long_file_of_ragged_series_trains_and_its_forecast_is_long(tmp_path: 
 def newest_model(data_root: Path) -> str:
     """Newest model version."""
     return max(path.name for path in (data_root / "06_models/timellm_model").glob("2*"))
+
+
+def promoted_sales() -> pd.DataFrame:
+    """Daily sales of four stores that start at different times; a promotion doubles them, also in the next 12 days."""
+    rng, tables = np.random.default_rng(0), []
+    for number in range(4):
+        rows = 400 - 40 * number
+        days = pd.date_range("2023-12-31", periods=rows, freq="-1D")[::-1]
+        promotion = (rng.random(rows) < 0.2).astype(int)
+        sold = 10 * (1 + promotion) + rng.normal(0, 0.5, rows)
+        sold[-12:] = np.nan
+        facts = {"store": f"S{number}", "date": days, "sales": sold, "promotion": promotion, "region": "north"}
+        tables.append(pd.DataFrame(facts))
+    return pd.concat(tables, ignore_index=True)
+
+
+@pytest.mark.long
+def test_a_long_file_with_known_columns_is_trained_evaluated_and_forecast(
+    backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    """The future promotions in the same file, and in a second one; without them, one error."""
+    table, root = promoted_sales(), tmp_path / "data"
+    path, past, plan = tmp_path / "sales.csv", tmp_path / "past.csv", tmp_path / "plan.csv"
+    table.to_csv(path, index=False)
+    table.dropna(subset="sales").to_csv(past, index=False)
+    table[table["sales"].isna()].drop(columns=["sales", "region"]).to_csv(plan, index=False)
+    data = {
+        "id_columns": ["store"],
+        "value_column": "sales",
+        "known_columns": ["promotion"],
+        "static_columns": "region",
+    }
+    run("train", root, path, backbones["llama"], data=data, prompt={"series_facts": "static"})
+    (linear,) = (root / "06_models/timellm_model").glob("*/timellm_model/linear.safetensors")
+    assert b"effect_coefficients" in linear.read_bytes()
+    metrics = newest_json(root / "08_reporting/test_metrics.json")
+    assert metrics["models"]["timellm"]["scaled"]["mse"] < 0.3 * metrics["models"]["linear"]["scaled"]["mse"]
+    run_plainly("evaluate", root, path)
+    run_plainly("forecast", root, path)
+    first = newest_table(root / "07_model_output/forecast.parquet")
+    assert first.columns[:2].tolist() == ["store", "window_end"] and len(first) == 4 * 12
+    run_plainly("forecast", root, past, known_csv=str(plan))
+    pd.testing.assert_frame_equal(newest_table(root / "07_model_output/forecast.parquet"), first)
+    with pytest.raises(Exception, match="has no known columns") as caught:
+        run_plainly("forecast", root, past)
+    assert "known_csv=PATH" in str(find_user_error(caught.value))
+
+
+def newest_json(folder: Path) -> Any:
+    return json.loads(sorted(folder.glob("*/*.json"))[-1].read_text(encoding="utf-8"))
+
+
+def newest_table(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(sorted(folder.glob("*/*.parquet"))[-1])

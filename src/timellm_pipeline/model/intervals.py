@@ -38,12 +38,15 @@ def half_widths(
         num_channels: number of channels.
     """
     widths = np.full((len(LEVELS), num_channels, errors.shape[1]), np.nan, dtype=np.float32)
-    for number in np.unique(channel):
-        ordered = np.sort(np.abs(errors[channel == number]), axis=0)
-        count = len(ordered)
+    by_channel = np.argsort(channel, kind="stable")
+    numbers, first, counts = np.unique(channel[by_channel], return_index=True, return_counts=True)
+    for count in np.unique(counts):  # channels with as many windows are sorted together
+        of_count = counts == count
+        rows = by_channel[first[of_count][:, None] + np.arange(count)]
+        ordered = np.sort(np.abs(errors[rows]), axis=1)
         for row, level in enumerate(LEVELS):
             rank = min(math.ceil((count + 1) * level / 100), count)
-            widths[row, number] = ordered[rank - 1]
+            widths[row, numbers[of_count]] = ordered[:, rank - 1]
     return widths
 
 
