@@ -1,5 +1,6 @@
 """Rows of known columns to the known values of a panel: of a wide table, and of a file with future rows only."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.dates import parse_dates
 from timellm_pipeline.series.known import Known, known_on_grid
+from timellm_pipeline.series.lines import line_of
 from timellm_pipeline.series.long_table import ids_of
 from timellm_pipeline.series.names import list_names
 from timellm_pipeline.series.numbers import to_numbers
@@ -16,21 +18,43 @@ from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.reading import RawFile, read_table
 
 
-def known_of_wide(panel: Panel, columns: dict[str, np.ndarray], stamps: pd.DatetimeIndex, file: str) -> Known:
+def known_of_wide(panel: Panel, table: pd.DataFrame, stamps: pd.Series, num_values: int, data: DataParams) -> Known:
     """The known columns of a wide table, which all series share.
 
     Args:
         panel: the series, which start with the first row.
-        columns: values of the known columns by name.
+        table: the table, with known columns in all rows.
         stamps: naive time stamp of each row.
-        file: path of the file, for messages.
+        num_values: number of rows before those of the future.
+        data: names of the columns, and how numbers are read.
 
-    Raises SeriesError for a row that is not on the time grid.
+    Raises SeriesError for a missing value, except of the future, and for a row that is not on the time grid.
     """
-    row = _positions(panel, stamps, file)
+    file = panel.source.path
+    columns = to_numbers(table[data.known_columns], data, file, may_be_missing=True)
+    for name, column in columns.items():
+        missing = np.flatnonzero(np.isnan(column[:num_values]))
+        if len(missing):
+            raise SeriesError(
+                f"the known column `{shown(name)}` has no value; there are {len(missing):,} such rows",
+                where=f"{file}, line {line_of(int(missing[0]), data.csv)}, column `{shown(name)}`",
+                do="fill them in, or remove the column from data.known_columns",
+            )
+    row = _positions(panel, pd.DatetimeIndex(stamps), file)
     values = np.stack(list(columns.values()), axis=1).astype(np.float32)
     one = known_on_grid(list(columns), values, np.zeros(len(row), dtype=np.int64), row, panel.lengths[:1])
     return Known(one.names, one.values, *(part.repeat(panel.num_series) for part in (one.start, one.length)))
+
+
+def refuse_absent(table: pd.DataFrame, names: Sequence[str], parameter: str, file: str) -> None:
+    """Raise SeriesError if a table lacks one of the columns that a parameter names."""
+    for name in names:
+        if name not in table.columns:
+            raise SeriesError(
+                f"there is no column `{shown(name)}`; the columns are {list_names(list(table.columns))}",
+                where=f"{file}, header",
+                do=f"correct {parameter}, or add the column",
+            )
 
 
 def _positions(panel: Panel, stamps: pd.DatetimeIndex, file: str) -> np.ndarray:
@@ -64,13 +88,7 @@ def with_future(panel: Panel, file: RawFile, data: DataParams) -> Panel:
             do="set data.known_columns, or leave known_csv out",
         )
     table = read_table(file, data)
-    for name in (*source.id_columns, source.date_column, *known.names):
-        if name not in table.columns:
-            raise SeriesError(
-                f"there is no column `{shown(name)}`; the columns are {list_names(list(table.columns))}",
-                where=f"{path}, header",
-                do="write the columns of ids, time stamps and known columns as in the file of the series",
-            )
+    refuse_absent(table, (*source.id_columns, source.date_column, *known.names), "data.known_columns", path)
     values = np.stack(
         [*to_numbers(table[list(known.names)], data, path, may_be_missing=False).values()], axis=1, dtype=np.float32
     )

@@ -15,7 +15,7 @@ from timellm_pipeline.series.dates import parse_dates, repeated_hour
 from timellm_pipeline.series.frequency import find_frequency
 from timellm_pipeline.series.gaps import fill_gaps
 from timellm_pipeline.series.joined import join_panels
-from timellm_pipeline.series.known_rows import known_of_wide
+from timellm_pipeline.series.known_rows import known_of_wide, refuse_absent
 from timellm_pipeline.series.lines import line_of
 from timellm_pipeline.series.long_parquet import LongParquet
 from timellm_pipeline.series.long_rows import panel_of_rows
@@ -155,13 +155,7 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
             where=f"{file}, header",
             do="set data.date_column to the column with the time stamps",
         )
-    for name in data.known_columns:
-        if name not in table.columns:
-            raise SeriesError(
-                f"there is no column `{shown(name)}`; the columns are {list_names(list(table.columns))}",
-                where=f"{file}, header",
-                do="set data.known_columns to columns that are known for the horizon too",
-            )
+    refuse_absent(table, data.known_columns, "data.known_columns", file)
     parsed = parse_dates(table[data.date_column], data, file)
     present = [name for name in table.columns if name not in (data.date_column, *data.known_columns)]
     names = _choose(present, wanted, file)
@@ -184,16 +178,7 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
         source=source,
     )
     if data.known_columns:
-        known = to_numbers(table[data.known_columns], data, file, may_be_missing=True)
-        for name, column in known.items():
-            missing = np.flatnonzero(np.isnan(column[:num_values]))
-            if len(missing):
-                raise SeriesError(
-                    f"the known column `{shown(name)}` has no value; there are {len(missing):,} such rows",
-                    where=f"{file}, line {line_of(int(missing[0]), data.csv)}, column `{shown(name)}`",
-                    do="fill them in, or remove the column from data.known_columns",
-                )
-        panel = replace(panel, known=known_of_wide(panel, known, pd.DatetimeIndex(parsed.stamps), file))
+        panel = replace(panel, known=known_of_wide(panel, table, parsed.stamps, num_values, data))
     stamps = pd.DatetimeIndex(numbered)
     on_grid = stamps.isin(panel.stamps)
     if not on_grid.all():  # its values would be lost, or get another time stamp
