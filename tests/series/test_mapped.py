@@ -1,6 +1,7 @@
 """Panels that do not fit into memory have the values, digests and windows of panels that do."""
 
 import io
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,18 @@ def test_a_mapped_panel_is_read_back_as_it_was(large: Prepared, tmp_path: Path) 
     assert pd.read_parquet(path)["rows"].tolist() == large.series.lengths.tolist()
     (tmp_path / "series.values.npy").write_bytes(b"")
     assert "incomplete array of values" in str(find_damage(path))
+
+
+def test_a_mapped_panel_is_pickled_by_its_path(large: Prepared, tmp_path: Path) -> None:
+    """Each process that prepares batches would receive a copy of all values."""
+    path = tmp_path / "series.parquet"
+    write_panel(large.training.scaled, path)
+    panel = read_panel(path)
+    content = pickle.dumps(panel)
+    again = pickle.loads(content)
+    assert isinstance(again.values, np.memmap) and again.digest() == panel.digest()
+    assert again.known is not None and isinstance(again.known.values, np.memmap)
+    assert b"series.values.npy" in content and panel.values[:9].tobytes() not in content
 
 
 def test_known_columns_of_a_small_panel_are_read_back(expected: Prepared, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from timellm_pipeline.series.identity import digest_of, digest_of_arrays
+from timellm_pipeline.series.mapped import PickledByPath
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class KnownValues:
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class Known(PickledByPath):
     """Values of the known columns, from the first row of each series until they are not known any more.
 
     Attributes:

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+ARRAYS = ("values",)  # fields that may be mapped
 ROWS = 1 << 20  # rows that are copied at a time
 LARGE = 400_000_000  # bytes of an array that is not kept in memory
 
@@ -68,6 +69,24 @@ def open_array(path: Path) -> np.ndarray:
     """The array of a `.npy` file, mapped read-only. Raises OSError, EOFError or ValueError for a damaged file."""
     array: np.ndarray = np.load(path, mmap_mode="r")
     return array
+
+
+class PickledByPath:
+    """Mix-in of dataclasses whose mapped arrays are pickled as the path of their file, not as a copy of the values.
+
+    Processes that prepare batches receive their data by pickling.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.memmap)}
+        paths = {name: Path(value.filename) for name, value in arrays.items() if value.filename is not None}
+        return {**vars(self), **paths}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arrays = {
+            name: open_array(value) for name, value in state.items() if name in ARRAYS and isinstance(value, Path)
+        }
+        vars(self).update({**state, **arrays})
 
 
 def release(values: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from timellm_pipeline.series.identity import digest_of, digest_of_arrays
 from timellm_pipeline.series.known import Known
-from timellm_pipeline.series.mapped import release
+from timellm_pipeline.series.mapped import PickledByPath, release
 from timellm_pipeline.series.time_zone import as_in_file
 
 BLOCK = 1 << 20  # values
@@ -46,7 +46,7 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class Panel(PickledByPath):
     """Series on one time grid.
 
     Attributes:
