@@ -160,7 +160,9 @@ class UseTrainingFileHook:
                 where=path,
                 do="set the file to read: --params raw_csv=PATH",
             )
-        catalog["raw_series"] = RawSeriesDataset(filepath=path, folder=str(raw.folder), metadata=raw.metadata)
+        catalog["raw_series"] = RawSeriesDataset(
+            filepath=path, folder=raw.folder and str(raw.folder), metadata=raw.metadata
+        )
 
 
 class UseChampionHook:

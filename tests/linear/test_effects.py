@@ -12,6 +12,7 @@ from timellm_pipeline.linear.effects import KnownEffects
 from timellm_pipeline.linear.effects_fit import fit_effects
 from timellm_pipeline.linear.fit import choose_linear, fit_ridge
 from timellm_pipeline.linear.fitter import Task
+from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.linear.remainder import Remainder
 from timellm_pipeline.linear.residuals import Residuals
@@ -39,7 +40,7 @@ def task(effects: np.ndarray, noise: float = 0.2, seed: int = 0) -> Task:
 
 
 def fitted(one: Task) -> KnownEffects | None:
-    return fit_effects(one, fit_ridge(one))
+    return fit_effects(one, fit_ridge(one), Folds.of(one.rows, WINDOW))
 
 
 def test_the_effect_of_a_promotion_is_found() -> None:
@@ -112,10 +113,17 @@ def test_the_network_is_trained_on_the_remainder() -> None:
     assert part.effects is not None
     train = windows_between(one.scaled, (0, TRAIN - 30), 3, WINDOW)
     which = np.arange(len(train))
-    removed = replace(train, panel=part.effects.removed(one.scaled))
-    expected = Residuals(removed, replace(part, effects=None)).gather(which)
-    for found, other in zip(Residuals(train, part).gather(which), expected):
-        np.testing.assert_allclose(found, other, atol=1e-5)
+    fold = part.folds.of_start(train.origin(which) - 23)
+    assert len(part.effects.fold_coefficients) == len(part.folds) == 4
+    x, y = Residuals(train, part).gather(which)
+    for number in range(4):  # effects that were fitted without the block of the window
+        own = replace(part.effects, coefficients=part.effects.fold_coefficients[number])
+        removed = replace(train, panel=own.removed(one.scaled))
+        expected = Residuals(removed, replace(part, effects=None)).gather(which[fold == number])
+        for found, other in zip((x[fold == number], y[fold == number]), expected):
+            np.testing.assert_allclose(found, other, atol=1e-5)
+    differing = np.abs(part.effects.fold_coefficients - part.effects.coefficients).max(axis=(1, 2))
+    assert (differing > 0).all()
 
 
 def test_an_unknown_series_has_the_shared_effect() -> None:

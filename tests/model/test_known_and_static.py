@@ -120,7 +120,7 @@ def test_static_columns_are_needed_only_if_prompts_use_them(
 
 def test_a_text_that_is_too_long_is_refused_before_the_first_step(backbones: dict[str, Path], tmp_path: Path) -> None:
     """With the text."""
-    with pytest.raises(PromptError, match=r"the backbone has room for \d+\. What it says about the series: region: no"):
+    with pytest.raises(PromptError, match=r"has positions for \d+\. What it says about the series: region: no"):
         train(sales(long_text=True), backbones["llama"], tmp_path)
     assert not list(tmp_path.rglob("step-*"))
 

@@ -7,7 +7,8 @@ import pytest
 
 from conftest import small_parameters
 from synthetic import synthetic_series
-from timellm_pipeline.parameters import EvaluationParams, GatesParams, WindowParams
+from timellm_pipeline.model.saved import TrainedOn
+from timellm_pipeline.parameters import DataParams, EvaluationParams, GatesParams, WindowParams
 from timellm_pipeline.retraining.data_gates import data_gates
 from timellm_pipeline.retraining.gates import Gate
 from timellm_pipeline.series.prepare import prepare
@@ -139,5 +140,6 @@ def _like(raw: pd.DataFrame) -> Any:
     class Config:
         channels, frequency = list(raw.columns[1:]), "h"
         window = WindowParams(pred_len=24)
+        trained_on = TrainedOn(data=DataParams())
 
     return type("Champion", (), {"config": Config})

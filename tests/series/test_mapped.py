@@ -14,6 +14,7 @@ from timellm_pipeline.datasets.raw_series import RawSeriesDataset
 from timellm_pipeline.errors import SeriesError
 from timellm_pipeline.parameters import parse_parameters
 from timellm_pipeline.series import long_parquet, mapped
+from timellm_pipeline.series.mapped import release
 from timellm_pipeline.series.panel_file import find_damage, read_panel, write_panel
 from timellm_pipeline.series.prepare import Prepared, prepare
 from timellm_pipeline.series.reading import RawFile
@@ -67,7 +68,7 @@ def test_a_mapped_panel_is_read_back_as_it_was(large: Prepared, tmp_path: Path) 
     path = tmp_path / "series.parquet"
     write_panel(large.training.scaled, path)
     again = read_panel(path)
-    assert isinstance(again.values, np.memmap) and again.folder == tmp_path
+    assert isinstance(again.values, np.memmap) and again.folder == tmp_path.parent
     assert again.digest() == large.training.scaled.digest() and find_damage(path) is None
     assert pd.read_parquet(path)["rows"].tolist() == large.series.lengths.tolist()
     (tmp_path / "series.values.npy").write_bytes(b"")
@@ -103,6 +104,26 @@ def test_a_file_that_changes_while_it_is_read_is_refused(small: None, tmp_path: 
         prepare(raw, parse_parameters(PARAMETERS))
 
 
+def test_a_part_of_the_series_stays_mapped(large: Prepared, expected: Prepared, tmp_path: Path) -> None:
+    """A store that has ended must not bring all values into memory."""
+    ids = ["S2", "S0"]
+    some = large.series.select(ids)
+    assert isinstance(some.values, np.memmap) and some.digest() == expected.series.select(ids).digest()
+    release(some.known.values)  # type: ignore[union-attr] - a view of a mapped array
+    release(np.zeros(3))
+
+
+def test_one_series_that_is_too_long_is_refused(small: None, tmp_path: Path) -> None:
+    """A part is at least one series."""
+    path = tmp_path / "sales.parquet"
+    table = promoted(1)
+    table.assign(date=pd.to_datetime(table["date"])).to_parquet(path, index=False)
+    raw = RawSeriesDataset(filepath=str(path)).load()
+    groups = {**PARAMETERS, "data": {**LONG, "max_gigabytes": 1e-6}}
+    with pytest.raises(SeriesError, match="of memory .one series has as many."):
+        prepare(raw, parse_parameters(groups))
+
+
 def test_rows_in_several_places_need_memory(small: None, tmp_path: Path) -> None:
     """Sorting a table that does not fit into memory is left to the user, with a message."""
     path = tmp_path / "sales.parquet"
@@ -111,6 +132,6 @@ def test_rows_in_several_places_need_memory(small: None, tmp_path: Path) -> None
     raw = RawSeriesDataset(filepath=str(path)).load()
     assert len(prepare(raw, parse_parameters(PARAMETERS)).series.values) == 750
     groups = {**PARAMETERS, "data": {**LONG, "max_gigabytes": 1e-6}}
-    with pytest.raises(SeriesError, match="the rows of a series are in several places") as caught:
+    with pytest.raises(SeriesError, match="of memory .the table is not sorted by series.") as caught:
         prepare(raw, parse_parameters(groups))
     assert caught.value.do.startswith("sort the table by series and time")

@@ -118,13 +118,10 @@ class AtomicParquetDataset(AtomicDataset[pd.DataFrame, pd.DataFrame]):
         return ParquetDataset(filepath=str(path), save_args={"index": False})
 
 
-class TablePartsDataset(AtomicDataset[Iterable[pd.DataFrame], pd.DataFrame]):
+class TablePartsDataset(AtomicParquetDataset):
     """A table as Parquet, written part by part."""
 
-    def read(self, path: Path) -> pd.DataFrame:
-        return pd.read_parquet(path)
-
-    def write(self, data: Iterable[pd.DataFrame], path: Path) -> None:
+    def write(self, data: Iterable[pd.DataFrame], path: Path) -> None:  # type: ignore[override]
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -133,13 +130,6 @@ class TablePartsDataset(AtomicDataset[Iterable[pd.DataFrame], pd.DataFrame]):
         with pq.ParquetWriter(path, first.schema) as writer:
             for table in itertools.chain([first], tables):
                 writer.write_table(table)
-
-    def find_damage(self, path: Path) -> str | None:
-        return damaged_parquet(path)
-
-    def preview(self, nrows: int = 5) -> TablePreview:
-        """The first rows, for kedro-viz."""
-        return head_of(self.load(), nrows)
 
 
 class AtomicCSVDataset(AtomicDataset[pd.DataFrame, pd.DataFrame]):

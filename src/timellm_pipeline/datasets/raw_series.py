@@ -20,7 +20,7 @@ from timellm_pipeline.series.reading import RawFile, read_table, stat_of
 log = logging.getLogger(__name__)
 
 LARGE = 64_000_000  # bytes of a Parquet file that is read in parts
-GIVE = "give the path of a CSV or Parquet file: --params raw_csv=PATH"
+GIVE = "give the path of a CSV or Parquet file: --params {}=PATH"
 KINDS = (
     (stat.S_ISDIR, "this is a folder", GIVE),
     (stat.S_ISFIFO, "this is a pipe (FIFO), not a regular file", "write its content to a file first"),
@@ -35,6 +35,7 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
         fetch: `{url, sha256, path}` of a public file, downloaded only when the file to read is `path` and does not
             exist. A download never replaces another file.
         folder: folder for values that do not fit into memory.
+        parameter: parameter that sets the path, for messages.
         metadata: for kedro-viz.
     """
 
@@ -44,10 +45,11 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
         filepath: str,
         fetch: dict[str, str] | None = None,
         folder: str | None = None,
+        parameter: str = "raw_csv",
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self.path, self.fetch, self.metadata = Path(filepath), fetch, metadata
-        self.folder = Path(folder) if folder else None
+        self.folder, self.parameter = Path(folder) if folder else None, parameter
 
     def load(self) -> RawFile:
         """The file or folder. Raises SeriesError if it does not exist, cannot be read, or changes during reading."""
@@ -61,7 +63,7 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
             problem = _find_problem(self.path)
         if problem is not None:
             what, do = problem
-            raise SeriesError(what, where=str(self.path), do=do)
+            raise SeriesError(what, where=str(self.path), do=do.format(self.parameter))
         return replace(_read(self.path), folder=self.folder)
 
     def save(self, data: None) -> None:
@@ -89,7 +91,7 @@ class RawSeriesDataset(AbstractDataset[None, RawFile]):
             raise SeriesError(
                 f"the file does not exist and could not be downloaded from {fetch['url']}: {error}",
                 where=str(self.path),
-                do="download it manually and set its path: --params raw_csv=PATH",
+                do=f"download it manually and set its path: --params {self.parameter}=PATH",
             ) from error
 
     def _exists(self) -> bool:
@@ -104,7 +106,7 @@ class OptionalFileDataset(AbstractDataset[None, RawFile | None]):
 
     def __init__(self, *, filepath: str | None, metadata: dict[str, Any] | None = None) -> None:
         self.metadata = metadata
-        self.file = None if filepath is None else RawSeriesDataset(filepath=filepath)
+        self.file = None if filepath is None else RawSeriesDataset(filepath=filepath, parameter="known_csv")
 
     def load(self) -> RawFile | None:
         """The file, or None."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from timellm_pipeline.errors import ModelError
+from timellm_pipeline.evaluation.baselines import CHUNK
 from timellm_pipeline.evaluation.scores import TestScores
+from timellm_pipeline.model.batches import in_order
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.series.panel import Panel
@@ -24,6 +26,22 @@ class Scored:
 
     scores: TestScores
     forecasts: np.ndarray
+
+    def of_series(self, test: Windows) -> "Scored":
+        """The result on the windows of some series.
+
+        Args:
+            test: their windows, in the same scale and order (`WindowData.of_series`).
+        """
+        every = self.scores.test
+        if test.names == every.names:
+            return self
+        chosen = [every.panel.number_of[name] for name in test.names]
+        numbers = np.flatnonzero(np.isin(every.channel(np.arange(len(every))), chosen))
+        scores = TestScores(test, self.scores.scaler.select(test.names))
+        for which in in_order(len(test), CHUNK):
+            scores.add(which, self.forecasts[numbers[which]], test.gather(which)[1])
+        return Scored(scores, self.forecasts[numbers])
 
 
 def score_in_scale(
@@ -46,6 +64,7 @@ def score_in_scale(
 
     Raises ModelError if the channels or the horizon differ, or if the lookback starts before the series.
     """
+    saved.refuse_other_facts(series)
     own = saved.scaler
     if set(scaler.channels) <= set(own.channels):
         own = own.select(scaler.channels)

@@ -162,6 +162,7 @@ def refuse_other_windows(saved: SavedModel, data: WindowData) -> None:
     Test rows of another file that are not newer than the training rows only cause a warning: they may belong to another
     series.
     """
+    saved.refuse_other_facts(data.scaled)
     facts, config = data.index.facts, saved.config
     window = {"seq_len", "pred_len", "features", "target"}
     indexed = facts.model_dump(include=window) | _prefixed("split", facts.split)

@@ -19,7 +19,7 @@ from timellm_pipeline.series.known import KnownValues
 from timellm_pipeline.series.mapped import empty, release
 from timellm_pipeline.series.panel import Panel
 
-ARRAYS = ("center", "scale", "coefficients")
+ARRAYS = ("center", "scale", "coefficients", "fold_coefficients")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class KnownEffects:
         ids: id of each series with coefficients of its own.
         center, scale: mean and deviation of the columns.
         coefficients: those of all other series, then those of `ids`.
+        fold_coefficients: the same, fitted without one block of training windows; for each fold. Not stored with a
+            model.
     """
 
     names: tuple[str, ...]
@@ -38,6 +40,7 @@ class KnownEffects:
     center: Float[np.ndarray, "columns"]
     scale: Float[np.ndarray, "columns"]
     coefficients: Float[np.ndarray, "1+series columns"]
+    fold_coefficients: Float[np.ndarray, "folds 1+series columns"]
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -48,7 +51,8 @@ class KnownEffects:
     def from_arrays(cls, names: Sequence[str], ids: Sequence[str], arrays: Mapping[str, np.ndarray]) -> "KnownEffects":
         """The effects in a file. Raises KeyError for a missing array, ValueError for another shape."""
         made = cls(tuple(names), tuple(ids), *(arrays[f"effect_{name}"] for name in ARRAYS))
-        shapes = (len(names),), (len(names),), (1 + len(ids), len(names))
+        matrix = 1 + len(ids), len(names)
+        shapes = (len(names),), (len(names),), matrix, (len(made.fold_coefficients), *matrix)
         if tuple(array.shape for array in made.arrays.values()) != shapes:
             raise ValueError(f"the effects of {len(names)} known columns have arrays of other shapes")
         return made
@@ -58,18 +62,30 @@ class KnownEffects:
         row = {name: number + 1 for number, name in enumerate(self.ids)}
         return np.array([row.get(name, 0) for name in ids], dtype=np.int64)
 
-    def of(self, known: KnownValues | None, number: Int[np.ndarray, "windows"]) -> Float[np.ndarray, "windows rows"]:
+    def of(
+        self,
+        known: KnownValues | None,
+        number: Int[np.ndarray, "windows"],
+        fold: Int[np.ndarray, "windows"] | None = None,
+    ) -> Float[np.ndarray, "windows rows"]:
         """Effects in the rows of windows, in scaled units.
 
         Args:
             known: values of the known columns.
             number: row of `coefficients` of each window.
+            fold: fold of each window, for training windows: the coefficients that were fitted without it.
 
         Raises ModelError for other columns.
         """
         self.refuse_other(() if known is None else known.names)
         assert known is not None
-        return np.einsum("brc,bc->br", (known.values - self.center) / self.scale, self.coefficients[number])
+        cross_fitted = fold is not None and len(self.fold_coefficients)
+        own = self.fold_coefficients[fold, number] if cross_fitted else self.coefficients[number]
+        return np.einsum("brc,bc->br", (known.values - self.center) / self.scale, own)
+
+    def without_folds(self) -> "KnownEffects":
+        """The effects as they are stored with a model."""
+        return replace(self, fold_coefficients=self.fold_coefficients[:0])
 
     def removed(self, scaled: Panel) -> Panel:
         """The panel of the remainders, in scaled units. Raises ModelError for other columns."""

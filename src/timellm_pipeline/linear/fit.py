@@ -66,9 +66,30 @@ def fit_linear(data: WindowData, window: WindowParams, model: ModelParams, evalu
     if model.linear == "none":
         return LinearPart.mean_of_window(window.seq_len, window.pred_len, inputs_id)
     task = Task.of(data, window, evaluation.season)
-    effects = fit_effects(task, fit_ridge(task)) if data.scaled.known else None
-    part = choose_linear(task.without(effects), model.linear, facts["seasons"], inputs_id)
-    return replace(part, effects=effects)
+    part = choose_linear(task, model.linear, facts["seasons"], inputs_id)
+    return _with_effects(task, part, model.linear, facts["seasons"]) if data.scaled.known else part
+
+
+def _with_effects(
+    task: Task, part: LinearPart, kind: Literal["structured", "plain"], seasons: Sequence[int]
+) -> LinearPart:
+    """The linear part with effects of known columns; `part`, which has none, if its validation MSE is not larger.
+
+    So the forecast is at most as bad as the baselines on validation, whose limit holds for `part`.
+    """
+    effects = fit_effects(task, fit_ridge(task), Folds.of(task.rows, task.window))
+    if effects is None:
+        return part
+    found = choose_linear(task.without(effects), kind, seasons, part.facts.inputs_id)
+    errors = [one.facts.validation_mse or 0.0 for one in (found, part)]
+    is_better = errors[0] < errors[1]
+    log.info(
+        "known columns %s: validation MSE %.4f with their effects, %.4f without: they are %s",
+        ", ".join(effects.names),
+        *errors,
+        "used" if is_better else "not used",
+    )
+    return replace(found, effects=effects) if is_better else part
 
 
 def choose_linear(

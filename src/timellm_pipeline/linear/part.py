@@ -160,7 +160,7 @@ class LinearPart:
 
     def without_folds(self) -> "LinearPart":
         """The part as it is stored with a model: forecasts need no maps of folds."""
-        return replace(self, fold_maps=self.fold_maps[:0])
+        return replace(self, fold_maps=self.fold_maps[:0], effects=self.effects and self.effects.without_folds())
 
     def as_bytes(self) -> bytes:
         """Content of its file."""

@@ -1,5 +1,6 @@
 """Windows without the effects of known columns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,10 +19,12 @@ class Remainder:
     Attributes:
         windows: the windows.
         effects: the effects; None: there are none.
+        fold_of: fold of training windows, whose effects are those that were fitted without it; None for other windows.
     """
 
     windows: SeriesWindows
     effects: KnownEffects | None
+    fold_of: Callable[[Int[np.ndarray, "batch"]], Int[np.ndarray, "batch"]] | None = None
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -47,11 +50,12 @@ class Remainder:
 
     def _effects(self, which: Int[np.ndarray, "batch"]) -> Float[np.ndarray, "batch rows"]:
         assert self.effects is not None
-        return self.effects.of(self.known(which), self._numbers[self.windows.channel(which)])
+        fold = None if self.fold_of is None else self.fold_of(which)
+        return self.effects.of(self.windows.known(which), self._numbers[self.windows.channel(which)], fold)
 
     def known(self, which: Int[np.ndarray, "batch"]) -> KnownValues | None:
-        """Known columns of the windows."""
-        return self.windows.known(which)
+        """Known columns of the windows, for the prompt; None if the model does not use them."""
+        return None if self.effects is None else self.windows.known(which)
 
     def facts(self, which: Int[np.ndarray, "batch"]) -> list[str]:
         """Text about the series of each window."""

@@ -31,7 +31,11 @@ class Residuals:
 
     @cached_property
     def _remainder(self) -> Remainder:
-        return Remainder(self.windows, self.part.effects)
+        return Remainder(self.windows, self.part.effects, lambda which: self.part.folds.of_start(self._start(which)))
+
+    def _start(self, which: Int[np.ndarray, "batch"]) -> Int[np.ndarray, "batch"]:
+        """Grid position of the first row of each window."""
+        return self.windows.origin(which) - self.windows.seq_len + 1
 
     def gather(
         self, which: Int[np.ndarray, "batch"]
@@ -40,12 +44,11 @@ class Residuals:
         windows = self.windows
         x, y = self._remainder.gather(which)
         series = self._numbers[windows.channel(which)]
-        start = windows.origin(which) - windows.seq_len + 1
-        return x, (y - self.part.cross_fitted(x, series, start)).astype(np.float32)
+        return x, (y - self.part.cross_fitted(x, series, self._start(which))).astype(np.float32)
 
     def known(self, which: Int[np.ndarray, "batch"]) -> KnownValues | None:
-        """Known columns of the windows."""
-        return self.windows.known(which)
+        """Known columns of the windows, for the prompt; None if the model does not use them."""
+        return self._remainder.known(which)
 
     def facts(self, which: Int[np.ndarray, "batch"]) -> list[str]:
         """Text about the series of each window."""

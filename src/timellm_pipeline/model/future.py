@@ -134,6 +134,7 @@ def select_windows(panel: Panel, saved: SavedModel, origins: int) -> LastWindows
             do="use a table with the same frequency, or train a model on this table",
         )
     refuse_future(panel)
+    saved.refuse_other_facts(panel)
     seq_len, pred_len = config.window.seq_len, config.window.pred_len
     panel = panel.select([name for name in config.needed_channels if name in panel.number_of])
     back = pred_len * np.arange(origins)[::-1]

@@ -76,7 +76,7 @@ class PromptWriter:
             known: known columns of the windows.
         """
         parts = [list(facts)] if facts and self.prompt.series_facts == "static" else []
-        parts += [] if known is None else [known.words(self.window.seq_len)]
+        parts += [] if known is None else [known.words(self.window.seq_len, self._number)]
         return ["; ".join(filter(None, texts)) for texts in zip(*parts)]
 
     def text(self, of: WindowStatistics, about: str = "") -> str:
@@ -128,8 +128,8 @@ class PromptWriter:
         longest = max(range(len(rows)), key=lambda number: len(rows[number]))
         if self.most_tokens is not None and len(rows[longest]) > self.most_tokens:
             raise PromptError(
-                f"a prompt has {len(rows[longest])} tokens; the backbone has room for {self.most_tokens}. What it says "
-                f"about the series: {shown(about[longest] if about else 'nothing', 200)}",
+                f"a prompt has {len(rows[longest])} tokens; the backbone has positions for {self.most_tokens}. "
+                f"What it says about the series: {shown(about[longest] if about else 'nothing', 200)}",
                 where="data.static_columns, data.known_columns",
                 do="use fewer or shorter static columns, or set prompt.series_facts=none",
             )

@@ -38,6 +38,8 @@ from timellm_pipeline.parameters import (
     WindowParams,
 )
 from timellm_pipeline.series.identity import digest_of_file, sealed
+from timellm_pipeline.series.names import list_names
+from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.scaling import Scaler
 from timellm_pipeline.series.windows import forecast_channels
 
@@ -214,6 +216,17 @@ class SavedModel:
                 do="use another version",
             )
         return cls(folder, config, scaler, digests)
+
+    def refuse_other_facts(self, panel: Panel) -> None:
+        """Raise ModelError if the prompts of the model contain static columns that the series do not have."""
+        needed, found = self.config.trained_on.data.static_columns, panel.source.static_columns
+        if needed and tuple(needed) != found:
+            raise ModelError(
+                f"the prompts of the model contain the static columns {list_names(needed)}; the series have "
+                f"{list_names(list(found)) or 'none'}",
+                where=panel.source.path,
+                do="read the file with the data.static_columns of the model, in the same order",
+            )
 
     def weights(self) -> "dict[str, Tensor]":
         """Trainable weights, on the CPU. Raises ModelError for weights that are not finite numbers."""

@@ -8,6 +8,7 @@ from timellm_pipeline.evaluation.significance import needed_origins
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.parameters import GatesParams
 from timellm_pipeline.retraining.gates import Gate, limit_gate
+from timellm_pipeline.retraining.scoring import common_series
 from timellm_pipeline.series.borders import Borders
 from timellm_pipeline.series.clock import age_of, future_by
 from timellm_pipeline.series.names import list_names
@@ -61,7 +62,13 @@ def newest_spans(data: WindowData, borders: Borders) -> dict[str, Rows]:
 def _schema_gate(series: Panel, data: WindowData, champion: SavedModel, is_compared: bool) -> Gate:
     """Whether the champion can forecast the series and, if it is compared, the same windows as the candidate."""
     config, facts = champion.config, data.index.facts
-    problems, found = _other_channels(series, data.scaler.channels, config.channels, is_compared)
+    problems, found = _other_channels(series, data, champion, is_compared)
+    known = series.known.names if series.known else ()
+    needed = tuple(config.trained_on.data.known_columns)
+    if needed and known != needed:
+        problems.append(
+            f"known columns {list_names(list(known)) or 'none'}; the champion needs {list_names(list(needed))}"
+        )
     if series.frequency != config.frequency:
         problems.append(f"steps of {series.frequency}")
     if is_compared and facts.pred_len != config.window.pred_len:
@@ -70,21 +77,20 @@ def _schema_gate(series: Panel, data: WindowData, champion: SavedModel, is_compa
     return Gate("data: schema", not problems, "; ".join(problems) or found, wanted)
 
 
-def _other_channels(series: Panel, own: list[str], champions: list[str], is_compared: bool) -> tuple[list[str], str]:
-    """Problems with the channels, and what was found if there are none. Series of a long table may begin and end.
-
-    Args:
-        own: channels of the candidate.
-        champions: channels of the champion.
-    """
+def _other_channels(series: Panel, data: WindowData, champion: SavedModel, is_compared: bool) -> tuple[list[str], str]:
+    """Problems with the channels, and what was found if there are none. Series of a long table may begin and end."""
+    own, champions = data.scaler.channels, champion.config.channels
     present, known = set(series.ids), set(champions)
     missing, added = [name for name in champions if name not in present], [name for name in own if name not in known]
-    if series.source.id_columns and (missing or added):
-        found = f"{len(champions) - len(missing):,} series as the champion, {len(added):,} new, {len(missing):,} ended"
-        too_few = len(missing) > (1 - LEAST_COMMON) * len(champions)
+    if series.source.id_columns:
+        if own == champions:
+            return [], "as the champion"
+        common = len(common_series(data, champion))
+        found = f"{common:,} of {len(champions):,} series of the champion have test windows; {len(added):,} are new"
+        too_few = is_compared and common < LEAST_COMMON * len(champions)
         return [f"{found}: fewer than half are left"] if too_few else [], found
     problems = [f"channels {list_names(missing)} are missing"] if missing else []
-    if is_compared and not missing and own != champions and not series.source.id_columns:
+    if is_compared and not missing and own != champions:
         problems.append(f"other channels: {list_names(added)}" if added else "the channels have another order")
     return problems, "as the champion"
 

@@ -26,7 +26,7 @@ from timellm_pipeline.retraining.gates import Gate, champion_gates, floor_gates
 from timellm_pipeline.retraining.live import LiveErrors, live_errors
 from timellm_pipeline.series.frequency import season_length
 from timellm_pipeline.series.panel import Panel
-from timellm_pipeline.series.prepare import TrainingData
+from timellm_pipeline.series.prepare import TrainingData, WindowData
 from timellm_pipeline.series.windows import Windows
 
 CLEAN_WINDOWS = 8  # number of windows that the loaded model forecasts again
@@ -54,8 +54,7 @@ class ScoringContext:
 
     def of_both(self, champion: SavedModel) -> "ScoringContext":
         """The context of the series that the champion was trained on too. In a long table, series begin and end."""
-        known = set(champion.config.channels)
-        return replace(self, data=self.data.of_series([name for name in self.data.index.ids if name in known]))
+        return replace(self, data=self.data.of_series(common_series(self.data, champion)))
 
     @property
     def season(self) -> int:
@@ -104,10 +103,16 @@ class Expected:
     forecasts: np.ndarray
 
 
+def common_series(data: WindowData, champion: SavedModel) -> list[str]:
+    """Series that the champion was trained on and that have test windows; all series of a wide table."""
+    tested, known = set(data.index.splits["test"].series.tolist()), set(champion.config.channels)
+    if data.index.ids == tuple(champion.config.channels):
+        return list(data.index.ids)
+    return [name for number, name in enumerate(data.index.ids) if name in known and number in tested]
+
+
 def score_candidate(context: ScoringContext, candidate: SavedModel, champion: SavedModel | None) -> Judged:
     """Score the candidate and the champion on the newest windows, one model in memory at a time."""
-    if champion is not None:
-        context = context.of_both(champion)
     parameters, test = context.parameters, context.test
     model = context.load(candidate)
     scored = context.score(candidate, model)
@@ -124,16 +129,18 @@ def score_candidate(context: ScoringContext, candidate: SavedModel, champion: Sa
     elif champion is None:
         gates.append(Gate("champion", None, "there is no champion yet", ""))
     else:
+        both = context.of_both(champion)
         try:
-            scored_champion = context.score(champion, context.load(champion))
+            scored_champion = both.score(champion, context.load(champion))
         except (ModelError, BackboneError) as error:
             is_missing = isinstance(error, BackboneError)
             gates.append(Gate("champion: can be scored", False, error.what, "the same windows for both", is_missing))
         else:
-            first_truth = context.series.stamps_in_file[test.origins()[0] + 1]
+            first_truth = context.series.stamps_in_file[both.test.origins()[0] + 1]
             block = test.origins_per_horizon
-            gates += champion_gates(scored, scored_champion, champion, first_truth, block, parameters.gates)
-            live = context.live_errors(champion, scored_champion)
+            own = scored.of_series(both.test)
+            gates += champion_gates(own, scored_champion, champion, first_truth, block, parameters.gates)
+            live = both.live_errors(champion, scored_champion)
     if parameters.gates.load:
         release_memory()
         gates.append(_load_gate(context, candidate, expected))

@@ -1,6 +1,8 @@
 """Known columns: values such as a price or a promotion that are known for the horizon too."""
 
-from collections.abc import Sequence
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +10,10 @@ from jaxtyping import Float32, Int
 
 from timellm_pipeline.series.identity import digest_of, digest_of_arrays
 from timellm_pipeline.series.mapped import PickledByPath
+
+log = logging.getLogger(__name__)
+
+MANY_AHEAD = 0.2  # share of the rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,11 +23,11 @@ class KnownValues:
     names: tuple[str, ...]
     values: Float32[np.ndarray, "windows rows columns"]
 
-    def words(self, seq_len: int) -> list[str]:
+    def words(self, seq_len: int, as_text: Callable[[float], str]) -> list[str]:
         """The mean of each column in the input and in the horizon of each window, as text."""
         past, future = self.values[:, :seq_len].mean(axis=1), self.values[:, seq_len:].mean(axis=1)
         return [
-            ", ".join(f"{name} {before:.3g} then {after:.3g}" for name, before, after in zip(self.names, *means))
+            ", ".join(f"{name} {as_text(first)} then {as_text(then)}" for name, first, then in zip(self.names, *means))
             for means in zip(past.tolist(), future.tolist())
         ]
 
@@ -56,9 +62,31 @@ class Known(PickledByPath):
         """
         return KnownValues(self.names, self.values[(self.start[series] + first)[:, None] + np.arange(rows)])
 
-    def digest(self) -> str:
-        """sha256 of names and values."""
-        return digest_of([list(self.names), digest_of_arrays(self.values, self.start, self.length)])
+    def digest(self, lengths: Int[np.ndarray, "series"]) -> str:
+        """sha256 of names and values in the rows of the series. What is known of the future changes no training.
+
+        Args:
+            lengths: number of rows of each series.
+        """
+        distinct, number = np.unique(np.stack([self.start, lengths], axis=1), axis=0, return_inverse=True)
+        digest = hashlib.sha256()
+        for start, length in distinct.tolist():
+            digest.update(np.ascontiguousarray(self.values[start : start + length]).data)
+        return digest_of([list(self.names), digest.hexdigest(), digest_of_arrays(number.reshape(-1), lengths)])
+
+
+def as_float32(columns: Mapping[str, np.ndarray]) -> Float32[np.ndarray, "rows columns"]:
+    """Columns as one array; infinite where a value is too large, which is refused with the infinite ones."""
+    with np.errstate(over="ignore"):
+        return np.stack(list(columns.values()), axis=1).astype(np.float32)
+
+
+def report_future(ahead: int, rows: int, file: str) -> None:
+    """Log how many rows are taken for the future; a warning if they are many, which may be a broken export."""
+    if ahead:
+        level = logging.WARNING if ahead > MANY_AHEAD * rows else logging.INFO
+        message = "%s: %s rows after the last value contain known columns of the future; %s rows have values"
+        log.log(level, message, file, f"{ahead:,}", f"{rows:,}")
 
 
 def known_on_grid(

@@ -15,6 +15,7 @@ import numpy as np
 from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.facts import StaticFacts, differs
+from timellm_pipeline.series.known import as_float32
 from timellm_pipeline.series.long_rows import LongRows
 from timellm_pipeline.series.long_table import STANDARD, LongColumns
 from timellm_pipeline.series.reading import RawFile
@@ -49,14 +50,16 @@ class LongParquet:
         that changes within a series, and a corrupt file.
         """
         grouped = self.total > PART and self._is_grouped()
-        if not grouped:
-            self._refuse_too_large(data)
+        if not grouped and self.total > PART:
+            self._refuse_too_large(data, self.total)
         reader = _Reader(self.columns)
         for file in self.files:
             for batch in _batches(file, self.columns.names):
                 reader.append(batch, file.path)
-                if grouped and reader.num_rows >= PART:
-                    yield from reader.complete()
+                if grouped and reader.num_rows >= PART and reader.num_series > 1:
+                    yield reader.complete()
+                if reader.num_rows > PART:
+                    self._refuse_too_large(data, reader.num_rows)
             reader.begin_file()
             file.refuse_changed()
         yield reader.rest()
@@ -76,12 +79,13 @@ class LongParquet:
                 last = len(numbers) - 1
         return True
 
-    def _refuse_too_large(self, data: DataParams) -> None:
-        """Raise SeriesError if the rows do not fit into memory in one part."""
-        if self.total * BYTES_PER_ROW > data.max_gigabytes * 1e9:
+    def _refuse_too_large(self, data: DataParams, num_rows: int) -> None:
+        """Raise SeriesError if rows that must be in memory together do not fit."""
+        size = num_rows * (BYTES_PER_ROW + 4 * len(self.columns.known)) / 1e9
+        if size > data.max_gigabytes:
+            why = "one series has as many" if num_rows < self.total else "the table is not sorted by series"
             raise SeriesError(
-                f"{self.total:,} rows take {self.total * BYTES_PER_ROW / 1e9:,.1f} GB, and the rows of a series are in "
-                f"several places; at most {data.max_gigabytes:g} GB are read so",
+                f"{num_rows:,} rows take {size:,.1f} GB of memory ({why}); the limit is {data.max_gigabytes:g} GB",
                 where=self.path,
                 do="sort the table by series and time, or raise data.max_gigabytes if there is enough memory",
             )
@@ -93,9 +97,9 @@ def open_long_parquet(file: RawFile, data: DataParams) -> LongParquet | None:
     Raises SeriesError for a corrupt file, and a folder that cannot be read as one table.
     """
     files = file.parts or (file,)
-    if data.layout != "wide" and files[0].is_parquet:
+    if file.parts or (data.layout != "wide" and file.is_parquet):
         schemas, rows = zip(*map(_schema_and_rows, files))
-        columns = _columns_of(schemas[0], data)
+        columns = _columns_of(schemas[0], data) if data.layout != "wide" else None
         if columns is not None and sum(rows):
             _refuse_other_columns(files, schemas, columns, data)
             for one in (one for one, count in zip(files, rows, strict=True) if not count):
@@ -104,7 +108,8 @@ def open_long_parquet(file: RawFile, data: DataParams) -> LongParquet | None:
             return LongParquet(file.path, files, columns, sum(rows))
     if file.parts:
         raise SeriesError(
-            f"the {len(file.parts):,} Parquet files of this folder cannot be read as one long table",
+            f"the {len(file.parts):,} Parquet files of this folder cannot be read as one long table; the first has the "
+            f"columns {_types(schemas[0])}",
             where=file.path,
             do="write the columns unique_id (text or whole numbers), ds (time stamps without a zone) and y (numbers), "
             "or set data.id_columns to one column, data.date_column and data.value_column",
@@ -127,8 +132,21 @@ class _Reader:
         """Count the rows of the next file from its start."""
         self.done = 0
 
+    @property
+    def num_series(self) -> int:
+        """Number of series of the part."""
+        return len(self.numbers) - self.taken
+
     def append(self, batch: Any, path: str) -> None:
-        """Append the rows of a batch."""
+        """Append the rows of a batch. Raises SeriesError for values that cannot be converted."""
+        import pyarrow as pa
+
+        try:
+            self._append(batch, path)
+        except pa.ArrowException as error:
+            raise _corrupt(path, error) from error
+
+    def _append(self, batch: Any, path: str) -> None:
         import pyarrow as pa
 
         columns = self.columns
@@ -141,25 +159,23 @@ class _Reader:
             row = self.facts.add(name, series, code, coded.dictionary.to_pylist())
             if row is not None:
                 raise differs(name, list(self.numbers)[int(series[row])], path)
-        values = [batch.column(name).cast(pa.float64()) for name in (columns.value, *columns.known)]
+        values = [batch.column(name).cast(pa.float64(), safe=False) for name in (columns.value, *columns.known)]
         floats = [column.to_numpy(zero_copy_only=False) for column in values]
-        known = np.empty((len(series), len(columns.known)), dtype=np.float32)
-        for place, column in enumerate(floats[1:]):
-            known[:, place] = column
+        known = np.zeros((len(series), 0), dtype=np.float32)
+        if columns.known:
+            known = as_float32(dict(zip(columns.known, floats[1:])))
         stamps = batch.column(columns.date).cast(pa.timestamp("ns")).to_numpy(zero_copy_only=False)
         self.pieces.append({"series": series, "stamps": stamps, "values": floats[0], "known": known})
         self.num_rows += len(series)
         self.done += len(series)
 
-    def complete(self) -> Iterator[LongRows]:
-        """The rows of all series but the last, if there are any."""
+    def complete(self) -> LongRows:
+        """The rows of all series but the last, whose rows are kept."""
         rows = self._joined()
-        cut = int(np.flatnonzero(rows["series"] != rows["series"][-1])[-1:].sum()) + 1
-        self.pieces, self.num_rows = [rows], len(rows["series"])
-        if cut > 1:
-            self.pieces = [{name: column[cut:].copy() for name, column in rows.items()}]
-            self.num_rows -= cut
-            yield self._take({name: column[:cut] for name, column in rows.items()})
+        end = int(np.flatnonzero(rows["series"] != rows["series"][-1])[-1]) + 1
+        self.pieces = [{name: column[end:].copy() for name, column in rows.items()}]
+        self.num_rows -= end
+        return self._take({name: column[:end] for name, column in rows.items()})
 
     def rest(self) -> LongRows:
         """The rows that are left."""
@@ -255,7 +271,11 @@ def _columns_of(schema: Any, data: DataParams) -> LongColumns | None:
 def _is_number(kind: Any) -> bool:
     import pyarrow as pa
 
-    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind))
+
+
+def _types(schema: Any) -> str:
+    return ", ".join(f"{shown(field.name)} ({field.type})" for field in list(schema)[:12])
 
 
 def _encoded(column: Any) -> Any:

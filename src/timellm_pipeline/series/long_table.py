@@ -11,6 +11,7 @@ from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.dates import ParsedDates, parse_dates
 from timellm_pipeline.series.facts import StaticFacts, differs
+from timellm_pipeline.series.known import as_float32
 from timellm_pipeline.series.lines import line_of
 from timellm_pipeline.series.long_rows import LongRows
 from timellm_pipeline.series.names import list_names
@@ -63,7 +64,8 @@ class LongColumns:
 
     def names_of_source(self) -> dict[str, Any]:
         """The columns as fields of `Source`."""
-        return {"id_columns": self.ids, "date_column": self.date, "value_column": self.value}
+        named = {"id_columns": self.ids, "date_column": self.date, "value_column": self.value}
+        return {**named, "static_columns": self.static}
 
 
 def find_columns(table: pd.DataFrame, data: DataParams, file: str) -> LongColumns | None:
@@ -120,9 +122,9 @@ def rows_of_table(table: pd.DataFrame, columns: LongColumns, data: DataParams, f
     value = table[[columns.value]]
     values = to_numbers(value, data, file, may_be_missing=True)[columns.value]
     stamps = parsed.stamps.to_numpy().astype("datetime64[ns]")
-    known = np.zeros((len(values), len(columns.known)), dtype=np.float32)
-    for place, column in enumerate(to_numbers(table[list(columns.known)], data, file, may_be_missing=True).values()):
-        known[:, place] = column
+    known = np.zeros((len(values), 0), dtype=np.float32)
+    if columns.known:
+        known = as_float32(to_numbers(table[list(columns.known)], data, file, may_be_missing=True))
     facts = _facts_of(table, columns.static, number, ids, file)
     return LongRows(ids, number, stamps, values, parsed.zone, known, facts)
 

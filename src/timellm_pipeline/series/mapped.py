@@ -91,8 +91,11 @@ class PickledByPath:
 
 def release(values: np.ndarray) -> None:
     """Release the pages of a mapped array, which are read again when they are needed. Other arrays stay as they are."""
-    if isinstance(values.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
-        values.base.madvise(mmap.MADV_DONTNEED)
+    base: Any = values
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def _new_file(folder: Path) -> IO[bytes]:

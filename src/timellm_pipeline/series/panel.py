@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from timellm_pipeline.series.identity import digest_of, digest_of_arrays
 from timellm_pipeline.series.known import Known
-from timellm_pipeline.series.mapped import PickledByPath, release
+from timellm_pipeline.series.mapped import PickledByPath, empty, release
 from timellm_pipeline.series.time_zone import as_in_file
 
 BLOCK = 1 << 20  # values
@@ -35,6 +35,7 @@ class Source:
         id_columns: columns of a long table that identify a series; empty for a wide table.
         date_column: column with the time stamps.
         value_column: column with the values of a long table.
+        static_columns: columns of a long table that describe a series.
     """
 
     path: str = "the table"
@@ -43,6 +44,7 @@ class Source:
     id_columns: tuple[str, ...] = ()
     date_column: str = "date"
     value_column: str | None = None
+    static_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,16 +174,22 @@ class Panel(PickledByPath):
         numbers = [self.number_of[name] for name in ids]
         spans = [self.filled_spans(number) for number in numbers]
         filled = [np.column_stack([np.full(len(span), row), span]) for row, span in enumerate(spans)]
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[numbers])])
+        values = empty(int(offsets[-1]), self.values.dtype, self.folder)
+        for number, begin, end in zip(numbers, offsets[:-1], offsets[1:]):
+            values[begin:end] = self.series(number)
+            if begin // BLOCK != end // BLOCK:
+                release(self.values)
+                release(values)
         return replace(
             self,
             ids=tuple(ids),
-            values=np.concatenate([self.series(number) for number in numbers]),
-            offsets=np.concatenate([[0], np.cumsum(self.lengths[numbers])]),
+            values=values,
+            offsets=offsets,
             first=self.first[numbers],
             filled=np.concatenate(filled),
             known=self.known.select(numbers) if self.known else None,
             facts=tuple(self.facts[number] for number in numbers) if self.facts else (),
-            folder=None,
         )
 
     def blocks(self) -> Iterator[Int[np.ndarray, "some"]]:
@@ -190,6 +198,8 @@ class Panel(PickledByPath):
         for some in np.split(np.arange(self.num_series), np.flatnonzero(np.diff(ends // BLOCK)) + 1):
             yield some
             release(self.values)
+            if self.known is not None:
+                release(self.known.values)
 
     def digest(self) -> str:
         """sha256 over everything that affects results: ids, values, time grid, and the rows excluded from windows."""
@@ -200,7 +210,7 @@ class Panel(PickledByPath):
         excluded = self.filled if self.drop_filled else NO_SPANS
         facts: dict[str, Any] = {"ids": self.ids, "start": str(self.start), "frequency": self.frequency}
         if self.known:
-            facts["known"] = self.known.digest()
+            facts["known"] = self.known.digest(self.lengths)
         if self.facts:
             facts["facts"] = self.facts
         return digest_of({**facts, "arrays": digest_of_arrays(self.values, self.offsets, self.first, excluded)})

@@ -67,7 +67,7 @@ def write_panel(panel: Panel, path: Path) -> None:
 def read_panel(path: Path) -> Panel:
     """The panel in a file. Raises OSError, ValueError or KeyError for any other file; see `find_damage`."""
     facts = _facts(path)
-    arrays = {name: open_array(_beside(path, name)) for name in facts["arrays"]}
+    arrays = {name: open_array(_beside(path, name)) for name in facts.get("arrays", ())}
     known = facts.get("known")
     return Panel(
         ids=tuple(facts["ids"]),
@@ -79,12 +79,12 @@ def read_panel(path: Path) -> Panel:
         zone=facts["zone"],
         filled=np.array(facts["filled"], dtype=np.int64).reshape(-1, 3),
         drop_filled=facts["drop_filled"],
-        source=Source(**{**facts["source"], "id_columns": tuple(facts["source"].get("id_columns", ()))}),
+        source=_source(facts["source"]),
         data_id=facts["data_id"],
         known=known
         and Known(tuple(known["names"]), arrays["known"], np.array(known["start"]), np.array(known["length"])),
-        facts=tuple(facts["facts"]),
-        folder=path.parent if "values" in arrays else None,
+        facts=tuple(facts.get("facts", ())),
+        folder=path.parent.parent if "values" in arrays else None,
     )
 
 
@@ -127,6 +127,11 @@ def find_damage(path: Path) -> str | None:
         except (OSError, EOFError, ValueError) as error:
             return f"incomplete array of {name}: {error}"
     return None
+
+
+def _source(facts: dict[str, Any]) -> Source:
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+    return Source(**values)
 
 
 def _beside(path: Path, name: str) -> Path:

@@ -15,10 +15,11 @@ from timellm_pipeline.series.dates import parse_dates, repeated_hour
 from timellm_pipeline.series.frequency import find_frequency
 from timellm_pipeline.series.gaps import fill_gaps
 from timellm_pipeline.series.joined import join_panels
+from timellm_pipeline.series.known import report_future
 from timellm_pipeline.series.known_rows import known_of_wide, refuse_absent
 from timellm_pipeline.series.lines import line_of
+from timellm_pipeline.series.long_panel import panel_of_rows
 from timellm_pipeline.series.long_parquet import LongParquet
-from timellm_pipeline.series.long_rows import panel_of_rows
 from timellm_pipeline.series.long_table import find_columns, rows_of_table
 from timellm_pipeline.series.names import clean_names, list_names, text_names
 from timellm_pipeline.series.numbers import to_numbers
@@ -155,14 +156,22 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
             where=f"{file}, header",
             do="set data.date_column to the column with the time stamps",
         )
+    if data.static_columns:
+        raise SeriesError(
+            f"this is a wide table, and {list_names(data.static_columns)} cannot describe its channels",
+            where=file,
+            do="remove data.static_columns, or give a long table",
+        )
     refuse_absent(table, data.known_columns, "data.known_columns", file)
     parsed = parse_dates(table[data.date_column], data, file)
     present = [name for name in table.columns if name not in (data.date_column, *data.known_columns)]
     names = _choose(present, wanted, file)
-    num_values = _rows_with_values(table[names], parsed.stamps) if data.known_columns else len(table)
-    values = to_numbers(table[names].iloc[:num_values], data, file, may_be_missing=data.gaps != "error")
-    rows = pd.DataFrame(values).set_index(pd.DatetimeIndex(parsed.stamps.iloc[:num_values]), append=True)
+    may_be_missing = data.gaps != "error" or bool(data.known_columns)
+    values = to_numbers(table[names], data, file, may_be_missing=may_be_missing)
+    rows = pd.DataFrame(values).set_index(pd.DatetimeIndex(parsed.stamps), append=True)
     rows = _in_order(rows, parsed.zone, data, file)
+    if data.known_columns:
+        rows = _until_the_last_value(rows, data, file)
     numbered = pd.Series(rows.index.get_level_values(1), index=rows.index.get_level_values(0))
     frequency = find_frequency(numbered, data, file)
     columns, filled = rows.droplevel(0), NO_SPANS
@@ -178,7 +187,7 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
         source=source,
     )
     if data.known_columns:
-        panel = replace(panel, known=known_of_wide(panel, table, parsed.stamps, num_values, data))
+        panel = replace(panel, known=known_of_wide(panel, table, parsed.stamps, data))
     stamps = pd.DatetimeIndex(numbered)
     on_grid = stamps.isin(panel.stamps)
     if not on_grid.all():  # its values would be lost, or get another time stamp
@@ -190,12 +199,23 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
     return panel
 
 
-def _rows_with_values(channels: pd.DataFrame, stamps: pd.Series) -> int:
-    """Number of rows before the last ones that have no value, are later, and contain known columns of the future."""
-    filled = np.flatnonzero(channels.notna().any(axis=1).to_numpy())
-    count = int(filled[-1]) + 1 if len(filled) else len(channels)
-    ahead, past = stamps.iloc[count:], stamps.iloc[:count]
-    return count if (ahead > past.max()).all() else len(channels)
+def _until_the_last_value(rows: pd.DataFrame, data: DataParams, file: str) -> pd.DataFrame:
+    """Rows, sorted by time, up to the last one with a value. Later rows contain what is known of the future.
+
+    Raises SeriesError for a value that is missing before, unless `data.gaps` fills it.
+    """
+    count = int(np.flatnonzero(rows.notna().any(axis=1).to_numpy())[-1]) + 1
+    report_future(len(rows) - count, count, file)
+    rows = rows.iloc[:count]
+    row, column = np.nonzero(rows.isna().to_numpy())
+    if len(row) and data.gaps == "error":
+        name, line = rows.columns[column[0]], line_of(int(rows.index[row[0]][0]), data.csv)
+        raise SeriesError(
+            f"a value of channel `{shown(name)}` is missing",
+            where=f"{file}, line {line}, column `{shown(name)}` ({len(row)} missing values)",
+            do="fill the value in, or set data.gaps to interpolate or drop_windows",
+        )
+    return rows
 
 
 def _choose(present: list[str], wanted: Wanted, file: str) -> list[str]:

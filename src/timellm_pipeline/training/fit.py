@@ -18,6 +18,7 @@ from timellm_pipeline.model.intervals import Intervals
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.sizes import trainable_count
 from timellm_pipeline.model.timellm import TimeLLM
+from timellm_pipeline.series.known import KnownValues
 from timellm_pipeline.training.checkpoint import LEAST_KEPT
 from timellm_pipeline.training.drift import find_drift
 from timellm_pipeline.training.loop import TrainingLoop
@@ -128,7 +129,10 @@ def new_model(training: Training, loaded: LoadedBackbone) -> TimeLLM:
     model = TimeLLM.around(*groups, loaded, training.description, training.compute, training.linear)
     facts = training.data.scaled.facts
     if model.writer is not None and facts:  # a text that is too long would be an error in the middle of training
-        longest = model.writer.about([max(facts, key=len)], None)
+        names = training.linear.effects.names if training.linear.effects else ()
+        rows = parameters.window.seq_len + parameters.window.pred_len
+        known = KnownValues(names, np.full((1, rows, len(names)), -1.2345678e-05, dtype=np.float32)) if names else None
+        longest = model.writer.about([max(facts, key=len)], known)
         model.writer.tokens(np.zeros((1, parameters.window.seq_len), dtype=np.float32), longest)
     return model
 

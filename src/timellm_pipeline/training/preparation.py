@@ -80,8 +80,9 @@ class Training:
         """How another file is read for the model: with the columns that were recognised, and those that it uses."""
         origin, data = self.data.scaled.source, self.parameters.data
         static = data.static_columns if self.parameters.prompt.series_facts == "static" else []
+        known = data.known_columns if self.linear.effects else []
         return data.with_columns(origin.id_columns, origin.date_column, origin.value_column).model_copy(
-            update={"static_columns": static}
+            update={"static_columns": static, "known_columns": known}
         )
 
     def model_config(
