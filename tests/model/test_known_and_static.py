@@ -12,7 +12,10 @@ from conftest import make_inputs, small_parameters
 from timellm_pipeline.errors import ModelError, PromptError, SeriesError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.timellm import TimeLLM
+from timellm_pipeline.parameters import DataParams
 from timellm_pipeline.series.known import KnownValues
+from timellm_pipeline.series.prepare import read_series
+from timellm_pipeline.series.validation import Wanted
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.run import train_model
 
@@ -116,6 +119,28 @@ def test_static_columns_are_needed_only_if_prompts_use_them(
     assert len(without.forecast(sales().drop(columns="region"))) == 4 * AHEAD
     with pytest.raises(SeriesError, match="there is no column `region`"):
         model.forecast(sales().drop(columns="region"))
+
+
+def test_series_with_other_static_columns_are_refused(model: TimeLLM) -> None:
+    """Their prompts would be others, and the forecasts too."""
+    table = sales().assign(kind="large")
+    data = DataParams.model_validate({**DATA, "static_columns": ["region", "kind"]})
+    panel = read_series(table, data, Wanted.for_forecast(["S0", "S1", "S2", "S3"]))
+    with pytest.raises(ModelError, match="the prompts of the model contain the static columns `region`; the series ha"):
+        model.forecast_panel(panel, 1, (), 8)
+
+
+def test_columns_that_validation_drops_are_not_needed(backbones: dict[str, Path], tmp_path: Path) -> None:
+    """A forecast must not wait for the future of a column that has no effect."""
+    table = sales()
+    row = table.groupby("store").cumcount()
+    table["sales"] = table["sales"].where(
+        row < 210, 10 - 5 * table["promotion"]
+    )  # the effect turns round in validation
+    table = table[row < 300]
+    dropped = train(table, backbones["llama"], tmp_path)
+    assert dropped.linear.effects is None and not dropped.saved.config.trained_on.data.known_columns
+    assert len(dropped.forecast(table.drop(columns="promotion"))) == 4 * AHEAD
 
 
 def test_a_text_that_is_too_long_is_refused_before_the_first_step(backbones: dict[str, Path], tmp_path: Path) -> None:

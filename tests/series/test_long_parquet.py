@@ -1,11 +1,14 @@
 """Long Parquet files are read in batches, and give the panel of the same table as CSV."""
 
 import io
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from test_long_table import read, sales
 
@@ -185,3 +188,34 @@ def test_a_damaged_part_is_named(tmp_path: Path, part: int, cut: slice) -> None:
     with pytest.raises(SeriesError, match="corrupt or cannot be read") as caught:
         from_folder(folder)
     assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"date": np.array(["3000-01-01"] * 750, dtype="datetime64[us]")}, "out of bounds"),
+        ({"region": [["a"]] * 750}, "region|dictionary"),
+    ],
+    ids=["the year 3000", "lists"],
+)
+def test_values_that_cannot_be_converted_are_one_message(columns: dict[str, Any], message: str) -> None:
+    """They were a traceback."""
+    table = stamped(sales()).assign(**columns)
+    static = {"static_columns": ["region"]} if "region" in columns else {}
+    with pytest.raises(SeriesError, match=message) as caught:
+        panel_of(as_file(table), **static)
+    assert caught.value.where.startswith("sales.parquet")
+
+
+def test_decimals_and_large_whole_numbers_are_numbers() -> None:
+    """As databases write them."""
+    table = stamped(sales())
+    expected = panel_of(as_file(table))
+    decimals = pa.array([Decimal(str(value)) for value in table["sales"]], pa.decimal128(10, 3))
+    made = pa.Table.from_pandas(table, preserve_index=False).set_column(2, "sales", decimals)
+    buffer = io.BytesIO()
+    pq.write_table(made, buffer)
+    found = panel_of(RawFile("sales.parquet", buffer.getvalue()))
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-12)
+    large = table.assign(sales=2**60 + np.arange(len(table)))
+    assert panel_of(as_file(large)).values[0] == 2.0**60

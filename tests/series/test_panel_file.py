@@ -1,17 +1,19 @@
 """What the data sets hold on disk is what was in memory: values, facts and digests."""
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from conftest import make_panel, small_parameters
 from timellm_pipeline.series.borders import SplitBorders
 from timellm_pipeline.series.panel import Panel, Source
-from timellm_pipeline.series.panel_file import find_damage, read_index, read_panel, write_index, write_panel
+from timellm_pipeline.series.panel_file import KEY, find_damage, read_index, read_panel, write_index, write_panel
 from timellm_pipeline.series.prepare import Prepared, prepare
 from timellm_pipeline.series.segments import Segments
 
@@ -99,3 +101,16 @@ def test_borders_survive_json(prepared: Prepared) -> None:
     """Without it the ranges would come back as lists, and a range of another type has another digest."""
     borders = prepared.split_borders
     assert SplitBorders.model_validate_json(borders.model_dump_json()) == borders
+
+
+def test_a_panel_of_the_previous_version_is_read(prepared: Prepared, tmp_path: Path) -> None:
+    """Results of older runs: `--from-nodes` and `--only-missing-outputs` load them."""
+    write_panel(prepared.series, tmp_path / "new.parquet")
+    table = pq.read_table(tmp_path / "new.parquet")
+    facts = json.loads(table.schema.metadata[KEY])
+    for name in ("arrays", "facts"):
+        del facts[name]
+    del facts["source"]["static_columns"]
+    pq.write_table(table.replace_schema_metadata({KEY: json.dumps(facts)}), tmp_path / "old.parquet")
+    assert find_damage(tmp_path / "old.parquet") is None
+    assert_equal(read_panel(tmp_path / "old.parquet"), prepared.series)

@@ -4,13 +4,14 @@ With a linear map L of windows, y = L(x) + (Z_future - L(Z_past)) b + error: L c
 changes the column. So b is a regression of the errors of a plain ridge on the errors of the columns, which ignores
 their levels and everything that L explains.
 
-Series have one vector b, or deviations from it, shrunk like the ridge's. Validation decides, also between known columns
-and none.
+Series have one vector b, or deviations from it, shrunk like the ridge's. Validation and the blocks of training windows
+decide, also between known columns and none.
 """
 
 import functools
 import logging
 import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,7 @@ class _Sums:
 
 
 def fit_effects(task: Task, ridge: LinearPart, folds: Folds) -> KnownEffects | None:
-    """The effects of the known columns; None if there are none, or if they make validation worse.
+    """The effects of the known columns; None if there are none, or if they make forecasts worse.
 
     Args:
         task: what to fit on.
@@ -79,33 +80,49 @@ def fit_effects(task: Task, ridge: LinearPart, folds: Folds) -> KnownEffects | N
     step = max(1, -(-(starts[1] - starts[0]) * task.scaled.num_series // MOST_WINDOWS))
     train = windows_between(task.scaled, starts, step, window)
     center, scale = _center_and_scale(train)
-    pieces = [_sums(windows_between(task.scaled, piece, step, window), ridge).scaled(scale) for piece in folds.pieces()]
-    every = functools.reduce(operator.add, pieces)
-    validated = _sums(task.validation, ridge).scaled(scale)
+    pieces = {
+        one: _sums(windows_between(task.scaled, one, step, window), ridge).scaled(scale) for one in folds.pieces()
+    }
+    validation = _sums(task.validation, ridge).scaled(scale)
+    every = functools.reduce(operator.add, pieces.values())
+    # What each fit is judged by: validation, and each block of training windows by a fit without it.
+    sets = [(every, validation)]
+    for fold in range(len(folds)):
+        kept = [sums for (start, _), sums in pieces.items() if not folds.excludes(fold, start)]
+        held = [sums for (start, _), sums in pieces.items() if folds.holds(fold, start)]
+        sets.append((functools.reduce(operator.add, kept), functools.reduce(operator.add, held)))
     penalties = (None, *(DEVIATION_PENALTIES if task.scaled.num_series > 1 else ()))
-    fitted = {penalty: every.fit(penalty) for penalty in penalties}
-    errors = {penalty: validated.mse(found[1:] if len(found) > 1 else found) for penalty, found in fitted.items()}
+    errors = {penalty: _mean_error(sets, operator.methodcaller("fit", penalty)) for penalty in penalties}
+    without = _mean_error(sets, lambda _: np.zeros((1, len(known.names))))
     best = min(errors, key=lambda penalty: errors[penalty])
-    without = validated.mse(np.zeros((1, len(known.names))))
+    coefficients, *of_folds = (fitted.fit(best) for fitted, _ in sets)
     log.info(
-        "known columns %s: effects of %s; validation MSE of a ridge %.4f, without them %.4f; effect of a deviation: %s",
+        "known columns %s: effects of %s; MSE of a ridge on validation and blocks of training %.4f, without them %.4f; "
+        "effect of a deviation: %s",
         ", ".join(known.names),
         "all series together" if best is None else f"each series (penalty {best:g})",
         errors[best],
         without,
-        ", ".join(f"{name} {effect:+.3g}" for name, effect in zip(known.names, fitted[best][0])),
+        ", ".join(f"{name} {effect:+.3g}" for name, effect in zip(known.names, coefficients[0])),
     )
     if errors[best] >= without:
-        log.warning("the known columns are not used: they make the validation forecasts of a ridge worse")
+        log.warning("the known columns are not used: they make the forecasts of a ridge worse")
         return None
-    held = [
-        [piece for piece, (start, _) in zip(pieces, folds.pieces()) if not folds.excludes(fold, start)]
-        for fold in range(len(folds))
-    ]
-    of_folds = [functools.reduce(operator.add, kept).fit(best) for kept in held]
-    fold_coefficients = np.stack(of_folds) if of_folds else np.zeros((0, *fitted[best].shape))
+    fold_coefficients = np.stack(of_folds) if of_folds else np.zeros((0, *coefficients.shape))
     ids = task.scaled.ids if best is not None else ()
-    return KnownEffects(known.names, ids, center, scale, fitted[best], fold_coefficients)
+    return KnownEffects(known.names, ids, center, scale, coefficients, fold_coefficients)
+
+
+def _mean_error(sets: Sequence[tuple[_Sums, _Sums]], coefficients_of: Callable[[_Sums], np.ndarray]) -> float:
+    """Mean squared error over all windows that fits are judged by.
+
+    Args:
+        sets: windows of each fit, and windows that it is judged by.
+        coefficients_of: coefficients from the windows of a fit, see `_Sums.fit`.
+    """
+    found = [(coefficients_of(fitted), judged) for fitted, judged in sets]
+    squared = [judged.mse(own[1:] if len(own) > 1 else own) * judged.points for own, judged in found]
+    return sum(squared) / max(sum(judged.points for _, judged in found), 1)
 
 
 def _ridge(gram: Float[np.ndarray, "columns columns"]) -> Float[np.ndarray, "columns columns"]:
