@@ -18,6 +18,7 @@ LAYERS = [
     "logs",
     "files",
     "versions",
+    "worker_group",
     "parameters",
     "series",
     "linear",

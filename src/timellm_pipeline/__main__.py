@@ -25,6 +25,12 @@ def main(*args: Any, **kwargs: Any) -> Any:
         from timellm_pipeline.history import history
 
         history(sys.argv[2:], prog_name="timellm history")
+    if not args and sys.argv[1:2] == ["work"]:
+        from timellm_pipeline.console import three_lines
+        from timellm_pipeline.training.work import work
+
+        with three_lines():
+            sys.exit(work(Path(sys.argv[2])))
     if importlib.util.find_spec("kedro") is None:
         from timellm_pipeline.console import three_lines
 

@@ -17,6 +17,7 @@ from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.model.network import Network
 from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
 from timellm_pipeline.series.sources import SeriesWindows
+from timellm_pipeline.worker_group import WorkerGroup
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def forecast_parts(
 ) -> Iterator[Parts]:
     """Iterator over the parts of the forecasts of each batch.
 
-    The network is set to evaluation mode.
+    The network is set to evaluation mode. Workers of a group share the batches, and each gets all forecasts.
 
     Args:
         linear: the linear part.
@@ -82,8 +83,14 @@ def forecast_parts(
                 yield parts(which, *remainder.gather(which), None)
             return
         network.eval()
-        for loaded in load_batches(BatchMaker(remainder, writer), order):
-            yield parts(loaded.which, loaded.x.numpy(), loaded.y.numpy(), _run(network, compute, loaded))
+        group, batches = WorkerGroup.current(), list(order)
+        own = [which for number, which in enumerate(batches) if group.runs(number)]
+        loader = iter(load_batches(BatchMaker(remainder, writer), own))
+        for first in range(0, len(batches), group.size):
+            loaded = next(loader, None)
+            corrections = group.gather(None if loaded is None else _run(network, compute, loaded))
+            for which, correction in zip(batches[first : first + group.size], corrections):
+                yield parts(which, *remainder.gather(which), correction)
 
 
 class Forecaster:

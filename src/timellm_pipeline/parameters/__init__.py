@@ -14,6 +14,7 @@ from timellm_pipeline.parameters.root import GROUP_MODELS, Parameters, parse_par
 from timellm_pipeline.parameters.split import SplitParams
 from timellm_pipeline.parameters.training import TrainingParams
 from timellm_pipeline.parameters.window import WindowParams
+from timellm_pipeline.parameters.workers import WorkersParams
 
 __all__ = [
     "GROUP_MODELS",
@@ -32,5 +33,6 @@ __all__ = [
     "SplitParams",
     "TrainingParams",
     "WindowParams",
+    "WorkersParams",
     "parse_parameters",
 ]

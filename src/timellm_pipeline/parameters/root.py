@@ -25,6 +25,7 @@ from timellm_pipeline.parameters.retrain import GatesParams, RetrainParams
 from timellm_pipeline.parameters.split import SplitParams
 from timellm_pipeline.parameters.training import TrainingParams
 from timellm_pipeline.parameters.window import WindowParams
+from timellm_pipeline.parameters.workers import WorkersParams
 
 GROUP_MODELS: dict[str, type[Group]] = {
     "data": DataParams,
@@ -40,6 +41,7 @@ GROUP_MODELS: dict[str, type[Group]] = {
     "compare": CompareParams,
     "retrain": RetrainParams,
     "gates": GatesParams,
+    "workers": WorkersParams,
 }
 
 
@@ -63,6 +65,7 @@ class Parameters(Group):
     compare: CompareParams = CompareParams()
     retrain: RetrainParams = RetrainParams()
     gates: GatesParams = GatesParams()
+    workers: WorkersParams = WorkersParams()
 
     raw_csv: str | None = None
     """Path of the raw series; used by the catalog."""
@@ -115,6 +118,14 @@ def contradictions(groups: Mapping[str, Any]) -> list[str]:
         found.append(
             f"training.accumulate {training.accumulate} is more than training.max_steps {training.max_steps}: "
             "no full update would be made"
+        )
+    workers = groups.get("workers")
+    if training and workers and workers.processes != "auto" and workers.processes > training.accumulate:
+        count, windows = workers.processes, training.batch_size * training.accumulate
+        equal = f"; training.batch_size={windows // count},training.accumulate={count} has updates of as many windows"
+        found.append(
+            f"workers.processes {count} is more than training.accumulate {training.accumulate}: the workers share the "
+            f"steps of an update{equal if windows % count == 0 and windows >= count else ''}"
         )
     return found
 

@@ -19,12 +19,13 @@ from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.sizes import trainable_count
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.series.known import KnownValues
-from timellm_pipeline.training.checkpoint import LEAST_KEPT
+from timellm_pipeline.training.checkpoint import LEAST_KEPT, RunFolder
 from timellm_pipeline.training.drift import find_drift
 from timellm_pipeline.training.loop import TrainingLoop
 from timellm_pipeline.training.preparation import Training
 from timellm_pipeline.training.randomness import seed_everything
 from timellm_pipeline.training.result import Finished, Resume, write_finished
+from timellm_pipeline.worker_group import WorkerGroup
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,9 @@ def train_to_the_end(
         TrainingStopped: after a signal, with a checkpoint written.
     """
     parameters, compute, run = training.parameters, training.compute, training.run
-    checkpoint = None if discard_finished else run.newest()
+    group = WorkerGroup.current()
+    step = group.from_first(None if discard_finished else _newest_step(run))  # the first worker chooses
+    checkpoint = None if step is None else run.at(step)
     weights = trainable_count(parameters.window, parameters.model, training.source.shape(parameters.backbone))
     # The checkpoints that are kept, the best one, and the one that is being written.
     run.refuse_too_little_room(weights * BYTES_PER_WEIGHT, max(parameters.training.keep_checkpoints, LEAST_KEPT) + 2)
@@ -61,7 +64,9 @@ def train_to_the_end(
     loaded = training.source.load(parameters.backbone, compute)
     if discard_finished:
         log.info("training.force: the finished result of this training is discarded")
-        run.unfinish()
+        if group.is_first:
+            run.unfinish()
+        group.gather(None)
     seed_everything(parameters.training.seed)  # after loading, which may draw random numbers
     model = new_model(training, loaded)
     if start is not None:
@@ -102,6 +107,7 @@ def train_to_the_end(
             where=str(run.folder),
             do="lower training.learning_rate, or check the series for extreme values",
         )
+    group.gather(None)  # the best checkpoint is written
     best = run.at(state.best_step)  # detects a damaged best model before the marker is written
     model.network.load_trainables(best.model_weights())
     errors = loop.final_errors if state.best_step == state.step else None
@@ -118,8 +124,15 @@ def train_to_the_end(
         content=training.content,
         history=loop.history.text,
     )
-    write_finished(run.folder, finished, intervals)
+    if group.is_first:
+        write_finished(run.folder, finished, intervals)
+    group.gather(None)
     return finished, steps_run
+
+
+def _newest_step(run: RunFolder) -> int | None:
+    newest = run.newest()
+    return newest.step if newest else None
 
 
 def new_model(training: Training, loaded: LoadedBackbone) -> TimeLLM:

@@ -39,11 +39,12 @@ HEADER = ",".join(field.name for field in fields(HistoryRow)) + "\n"
 
 
 class History:
-    """The rows so far, in memory and in a live file for viewers."""
+    """The rows so far, in memory and in a live file for viewers; without a file in a worker that does not write."""
 
-    def __init__(self, live: Path, text: str = "") -> None:
+    def __init__(self, live: Path | None, text: str = "") -> None:
         self.live, self.text = live, text or HEADER
-        write_in_place(self.live, self.text.encode())
+        if self.live is not None:
+            write_in_place(self.live, self.text.encode())
         self._start, self._num_steps = time.perf_counter(), 0
 
     def count_step(self) -> None:
@@ -59,11 +60,13 @@ class History:
         values = [getattr(row, field.name) for field in fields(HistoryRow)]
         line = ",".join("" if value is None else repr(value) for value in values) + "\n"
         self.text += line
+        self.start_clock()
+        if self.live is None:
+            return
         try:  # write the complete text, so that a row after a failed write is not missing later
             write_in_place(self.live, self.text.encode())
         except OSError as error:  # a viewer locks it, or the drive fails briefly: checkpoints have their own copy
             log.warning("%s cannot be written now (%s); checkpoints keep the history", self.live, error)
-        self.start_clock()
 
     def start_clock(self) -> None:
         """Start to measure the steps of the next row."""

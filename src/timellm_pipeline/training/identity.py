@@ -37,9 +37,13 @@ NOT_COMPUTING = {
     "evaluation/examples.py",
     "evaluation/prototypes.py",
     "evaluation/report.py",
+    "parameters/workers.py",
+    "training/handoff.py",
+    "training/launch.py",
     "training/progress.py",
     "training/signals.py",
     "training/watching.py",
+    "training/work.py",
 }
 TRAINED_ON = ("train", "validation")
 
@@ -101,6 +105,7 @@ def source_digest() -> str:
         for path in (root / package).rglob("*.py")
         if f"{package}/{path.name}" not in NOT_COMPUTING
     )
+    files.append(root / "worker_group.py")
     return digest_of(
         {path.relative_to(root).as_posix(): path.read_bytes().replace(b"\r\n", b"\n").decode("utf-8") for path in files}
     )

@@ -14,15 +14,15 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from timellm_pipeline.errors import CheckpointError, TrainingError
 from timellm_pipeline.evaluation.correction import PartErrors, part_errors
-from timellm_pipeline.model.batches import Batch, BatchMaker, load_batches
+from timellm_pipeline.model.batches import Batch
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.parameters import EvaluationParams, TrainingParams
 from timellm_pipeline.series.plan import RunPlan
@@ -30,13 +30,13 @@ from timellm_pipeline.series.sources import BatchSource
 from timellm_pipeline.series.windows import Windows
 from timellm_pipeline.training.average import Average
 from timellm_pipeline.training.checkpoint import Checkpoint, RunFolder
+from timellm_pipeline.training.gradients import Gradients
 from timellm_pipeline.training.history import History, HistoryRow, peak_memory_mib
-from timellm_pipeline.training.order import batch_order
 from timellm_pipeline.training.progress import Progress
-from timellm_pipeline.training.randomness import seed_step
 from timellm_pipeline.training.schedule import Schedule
 from timellm_pipeline.training.signals import StopSignals, TrainingStopped
 from timellm_pipeline.training.updates import Group, Updates
+from timellm_pipeline.worker_group import WorkerGroup
 
 log = logging.getLogger(__name__)
 
@@ -82,11 +82,11 @@ class TrainingLoop:
         run: RunFolder,
         content: Mapping[str, Any],
     ) -> None:
-        self.model, self.train_windows, self.validation_windows = model, train, validation
+        self.model, self.validation_windows = model, validation
         self.plan, self.training, self.evaluation = plan, training, evaluation
         compute = self.compute = model.compute
         self.run_folder, self.content = run, content
-        self.state = RunState()
+        self.state, self.group = RunState(), WorkerGroup.current()
         # fp16 gradients would underflow: the loss is scaled up, and an update that overflows is skipped.
         self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.precision == "fp16")
         # A fused Adam skips an fp16 overflow inside its kernel, where it cannot be counted.
@@ -94,6 +94,7 @@ class TrainingLoop:
         self.optimizer = torch.optim.Adam(self._weights(), lr=training.learning_rate, fused=fused)
         self.updates = Updates(plan.steps_per_epoch, training.accumulate, plan.max_steps)
         self.schedule = Schedule(training, self.updates.made_after(plan.max_steps), plan.updates_per_epoch)
+        self.gradients = Gradients(model, train, self.updates, self.scaler, training, self.group)
         self.history: History | None = None
         self.average = Average(model.network.trainables()) if model.linear.is_fitted else None
         self.final_errors: PartErrors | None = None  # of the validation after the last step, if this process made it
@@ -110,7 +111,7 @@ class TrainingLoop:
         self.state = RunState(**saved["run"])
         differences = [*differences, *self._forget_lost_best(checkpoint)]
         self.state.resumed.append({"step": checkpoint.step, "byte_equal": not differences, "differences": differences})
-        self.history = History(self.run_folder.live_history, checkpoint.history())
+        self.history = History(self._live_history, checkpoint.history())
 
     def _forget_lost_best(self, checkpoint: Checkpoint) -> list[str]:
         """Forget a damaged best checkpoint: now this costs one candidate model, at the end it would cost the run."""
@@ -135,64 +136,50 @@ class TrainingLoop:
             CheckpointError: when a checkpoint cannot be written.
         """
         first_step = self.state.step
-        self.history = self.history or History(self.run_folder.live_history)
+        self.history = self.history or History(self._live_history)
         with (
             StopSignals() as signals,
-            Progress(first_step, self.plan.max_steps, self.plan.steps_per_epoch) as progress,
+            Progress(first_step, self.plan.max_steps, self.plan.steps_per_epoch, self.group.is_first) as progress,
         ):
             if first_step and self._validation_is_due(self.updates.ending_at(first_step)):
                 self._after_update(self.updates.ending_at(first_step), signals, progress)
-            batches = iter(self._loader()) if self._stop_reason() is None else iter(())
+            batches = iter(self.gradients.load_from(self.state.step)) if self._stop_reason() is None else iter(())
             self.model.train()
             self.history.start_clock()
             while self._stop_reason() is None:
                 group = self.updates.after(self.state.step)
                 self._update(group, batches, progress)
                 self._after_update(group, signals, progress)
+        if self.group.size > 1:
+            log.info("steps of each worker: %s", self.group.gather(self.gradients.steps_run))
         return str(self._stop_reason()), self.state.step - first_step
 
-    def _loader(self) -> "torch.utils.data.DataLoader[Batch]":
-        order = batch_order(
-            len(self.train_windows), self.training.batch_size, self.training.seed, self.state.step, self.plan.max_steps
-        )
-        return load_batches(
-            BatchMaker(self.train_windows, self.model.writer),
-            order,
-            num_workers=self.training.num_workers,
-            pin_memory=self.compute.device.type == "cuda",
-        )
+    @property
+    def _live_history(self) -> Path | None:
+        return self.run_folder.live_history if self.group.is_first else None
 
     def _update(self, group: Group, batches: Iterator[Batch], progress: Progress) -> None:
         """Make one update from the batches of a group."""
         assert self.history is not None
         self.optimizer.param_groups[0]["lr"] = self.schedule.rate(self.updates.made_after(group.last) - 1)
-        window_numbers: list[np.ndarray] = []
-        for _ in range(group.first, group.last):
-            batch = next(batches).to(self.compute.device)
-            seed_step(self.training.seed, self.state.step)
-            with self.compute.autocast():
-                correction = self.model.network(batch.x, batch.prompts)
-            loss = F.mse_loss(correction, batch.y)
-            self.scaler.scale(loss / (group.last - group.first)).backward()
-            window_numbers.append(batch.which)
-            value = loss.item()
+        for value in self.gradients.compute(group, batches):
             self.state.step += 1
             if math.isfinite(value):
                 self.state.loss_sum += value
                 self.state.loss_count += 1
             elif not self.scaler.is_enabled():
-                raise self._not_finite_error("loss", window_numbers)
+                raise self._not_finite_error("loss", group)
             self.history.count_step()
             progress.advance(value)
         if not self.scaler.is_enabled():
             norms = torch._foreach_norm([weight.grad for weight in self._weights() if weight.grad is not None])
             if not torch.isfinite(torch.stack(norms)).all():
-                raise self._not_finite_error("gradient", window_numbers)
+                raise self._not_finite_error("gradient", group)
         scale = self.scaler.get_scale()  # a skipped update lowers it
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self._count_skipped(self.scaler.get_scale() < scale, window_numbers)
+        self._count_skipped(self.scaler.get_scale() < scale, group)
         if self.average is not None:
             self.average.update(self.updates.made_after(self.state.step))
 
@@ -201,6 +188,7 @@ class TrainingLoop:
         state, history = self.state, self.history
         assert history is not None
         validation_mse, is_best = None, False
+        signals.agree(self.group)
         seconds = history.seconds_per_step()
         if self._validation_is_due(group):
             validation_mse, is_best = self._validate(signals)
@@ -231,6 +219,7 @@ class TrainingLoop:
         assert self.history is not None
 
         def stop_on_signal() -> None:
+            signals.agree(self.group)
             if signals.received is not None:
                 raise _StopRequestError
 
@@ -260,6 +249,8 @@ class TrainingLoop:
     def _save(self) -> None:
         """Publish a checkpoint of the current state."""
         assert self.history is not None
+        if not self.group.is_first:
+            return
         self.run_folder.save(
             self.state.step,
             self.model.network.trainables(),
@@ -291,7 +282,7 @@ class TrainingLoop:
     def _weights(self) -> list[torch.nn.Parameter]:
         return list(self.model.network.trainables().values())
 
-    def _count_skipped(self, skipped: bool, window_numbers: list[np.ndarray]) -> None:
+    def _count_skipped(self, skipped: bool, group: Group) -> None:
         """Count an update that the gradient scaler skipped. Raises TrainingError after too many in a row."""
         state = self.state
         if not skipped:
@@ -300,10 +291,10 @@ class TrainingLoop:
         state.skipped_updates += 1
         state.skipped_in_a_row += 1
         if state.skipped_in_a_row >= SKIPPED_IN_A_ROW:
-            raise self._not_finite_error(f"gradient of {SKIPPED_IN_A_ROW} updates in a row under fp16", window_numbers)
+            raise self._not_finite_error(f"gradient of {SKIPPED_IN_A_ROW} updates in a row under fp16", group)
 
-    def _not_finite_error(self, what: str, window_numbers: list[np.ndarray]) -> TrainingError:
-        windows = np.concatenate(window_numbers)
+    def _not_finite_error(self, what: str, group: Group) -> TrainingError:
+        windows = np.concatenate([*self.gradients.order(group)])
         listed = ", ".join(map(str, windows[:16])) + (" …" if len(windows) > 16 else "")
         newest = self.run_folder.newest()
         kept = "no checkpoint was written yet" if newest is None else f"the checkpoint of step {newest.step:,} is kept"

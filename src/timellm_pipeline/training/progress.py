@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 class Progress:
     """Reports the progress of training. Steps count from 1 to `max_steps`."""
 
-    def __init__(self, first_step: int, max_steps: int, steps_per_epoch: int) -> None:
+    def __init__(self, first_step: int, max_steps: int, steps_per_epoch: int, is_shown: bool = True) -> None:
         self.max_steps, self.steps_per_epoch = max_steps, steps_per_epoch
-        self.on_terminal = sys.stderr.isatty()
+        self.on_terminal = sys.stderr.isatty() and is_shown
         self.bar = tqdm(
             total=max_steps,
             initial=first_step,

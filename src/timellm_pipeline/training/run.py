@@ -1,6 +1,7 @@
 """Run one training from its data to a model: train, resume, or save a finished result again."""
 
 import logging
+from contextlib import nullcontext
 
 from timellm_pipeline.errors import CheckpointError
 from timellm_pipeline.linear.part import LinearPart
@@ -15,6 +16,7 @@ from timellm_pipeline.training.fit import memory_explained, train_to_the_end
 from timellm_pipeline.training.history import read_history
 from timellm_pipeline.training.preparation import Training, prepare_training
 from timellm_pipeline.training.result import Finished, TrainingRecord, TrainingResult, read_finished, read_intervals
+from timellm_pipeline.worker_group import WorkerGroup
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +41,18 @@ def train_model(
         UserError: an error that a user can fix, before the backbone is loaded if it can be detected by then.
         TrainingStopped: after a signal, with a checkpoint written.
     """
+    group = WorkerGroup.current()
     training = prepare_training(data, parameters, source, store, start, linear)
-    finished = read_finished(training.run.folder)
+    finished = group.from_first(read_finished(training.run.folder))
     log.info("training id %s · content id %s", training.training_id[:16], digest_of(training.content)[:16])
     steps_run = 0
     if finished is None or parameters.training.force:
-        if finished is None:
+        if finished is None and group.is_first:
             report_differences(training, store)
-        open_run(training)
-        with training.run.alone(), memory_explained(training):
+        if group.is_first:
+            open_run(training)
+        with training.run.alone() if group.is_first else nullcontext(), memory_explained(training):
+            group.gather(None)  # the folder has its linear part now
             discard_finished = finished is not None
             finished, steps_run = train_to_the_end(training, version, start, discard_finished)
     else:

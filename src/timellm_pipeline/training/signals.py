@@ -1,9 +1,12 @@
 """Stop on SIGTERM, SIGHUP and Ctrl-C: the signal is recorded, and the loop saves after the current update and exits."""
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any
+
+from timellm_pipeline.worker_group import WorkerGroup
 
 STOPPING = [number for name in ("SIGTERM", "SIGINT", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
 
@@ -30,6 +33,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.received: int | None = None
         self._previous: dict[int, Any] = {}
+        self._parent = os.getppid()
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
@@ -43,6 +47,15 @@ class StopSignals:
     ) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+    def agree(self, group: WorkerGroup) -> None:
+        """All workers of a group get the signal that any of them received. All workers must call it.
+
+        A worker whose parent process has ended stops too: nobody would wait for it.
+        """
+        if group.size > 1 and os.getppid() != self._parent:
+            self.received = self.received or signal.SIGTERM
+        self.received = next((number for number in group.gather(self.received) if number is not None), None)
 
     def _record(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.received == signal.SIGINT:

@@ -18,6 +18,7 @@ from timellm_pipeline.parameters import (
     SplitParams,
     TrainingParams,
     WindowParams,
+    WorkersParams,
 )
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.plan import RunPlan
@@ -40,6 +41,7 @@ def gather_settings(
     backbone: BackboneParams,
     training: TrainingParams,
     evaluation: EvaluationParams,
+    workers: WorkersParams,
     backbone_source: BackboneSource,
 ) -> Parameters:
     """All parameter groups as one value, for training and its manifest.
@@ -56,6 +58,7 @@ def gather_settings(
         backbone=backbone,
         training=training,
         evaluation=evaluation,
+        workers=workers,
     )
 
 
@@ -85,10 +88,10 @@ def train(
     run_context: dict[str, Any],
 ) -> tuple[TrainedModel, pd.DataFrame, TrainingRecord]:
     """The trained model, the training history, and the facts for the run manifest."""
-    from timellm_pipeline.training.run import train_model
+    from timellm_pipeline.training import launch
 
     data = TrainingData(scaled_series, scaler, window_index, run_plan)
-    result = train_model(data, settings, backbone, step_checkpoints, run_context["version"], linear=linear_part)
+    result = launch.train(data, settings, backbone, step_checkpoints, run_context["version"], linear=linear_part)
     return result.model, result.history, result.record
 
 

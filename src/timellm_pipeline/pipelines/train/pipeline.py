@@ -5,7 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from timellm_pipeline.pipelines.tags import CPU, EITHER, GPU, PLOTS
 from timellm_pipeline.pipelines.train import nodes
 
-GROUPS = ("data", "split", "window", "prompt", "model", "backbone", "training", "evaluation")
+GROUPS = ("data", "split", "window", "prompt", "model", "backbone", "training", "evaluation", "workers")
 DATA = ["scaled_series", "scaler", "window_index"]
 INPUTS = ["settings", *DATA, "run_plan", "linear_part", "backbone", "step_checkpoints"]
 

@@ -1,0 +1,98 @@
+"""The worker processes of a training: which of them runs a step, and how their gradients become those of one process.
+
+A step is run by one worker, with dropout masks that depend on seed and step alone. The gradients of the steps of an
+update are added in the order of the steps, whichever worker computed them. So any number of workers gives the bytes of
+one process; an `all_reduce` would add them in another order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class WorkerGroup:
+    """The workers of a training; a process that trains alone is a group of one.
+
+    Attributes:
+        rank: number of this worker.
+        size: number of workers.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def current(cls) -> "WorkerGroup":
+        """The group of this process, as `torch.distributed` was initialised."""
+        import torch.distributed as dist
+
+        is_member = dist.is_available() and dist.is_initialized()
+        return cls(dist.get_rank(), dist.get_world_size()) if is_member else cls()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this worker locks, writes and chooses checkpoints."""
+        return self.rank == 0
+
+    def runs(self, number: int) -> bool:
+        """Whether this worker computes the item with this number of a round-robin distribution."""
+        return number % self.size == self.rank
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of each worker, by rank. All workers must call it."""
+        if self.size == 1:
+            return [value]
+        import torch.distributed as dist
+
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
+
+    def from_first(self, value: Any) -> Any:
+        """The value of the first worker. All workers must call it."""
+        if self.size == 1:
+            return value
+        import torch.distributed as dist
+
+        values = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def add_in_order(
+        self, weights: Sequence["torch.nn.Parameter"], gradients: Sequence["torch.Tensor"], num_steps: int
+    ) -> None:
+        """Set the gradients of weights to the sum of those of all steps of an update, added in the order of the steps.
+
+        Each worker receives one part of the gradient of every step, adds it in order, and the parts are gathered: as
+        much traffic as a ring all-reduce if each worker runs one step.
+
+        Args:
+            weights: weights whose gradients are set.
+            gradients: flat gradients of the own steps, in order.
+            num_steps: steps of the update.
+        """
+        import torch
+        import torch.distributed as dist
+
+        total = sum(weight.numel() for weight in weights)
+        part_size = -(-total // self.size)
+        device, dtype = weights[0].device, weights[0].dtype
+        added: torch.Tensor | None = None
+        for first in range(0, num_steps, self.size):
+            sent = torch.zeros(part_size * self.size, device=device, dtype=dtype)
+            if first // self.size < len(gradients):
+                sent[:total] = gradients[first // self.size]
+            received = torch.empty_like(sent)
+            dist.all_to_all_single(received, sent)
+            for part in received.view(self.size, part_size)[: num_steps - first]:
+                added = part.clone() if added is None else added.add_(part)
+        assert added is not None
+        parts = [torch.empty_like(added) for _ in range(self.size)]
+        dist.all_gather(parts, added)
+        summed = torch.cat(parts)[:total]
+        for weight, gradient in zip(weights, summed.split([weight.numel() for weight in weights]), strict=True):
+            weight.grad = gradient.view_as(weight).clone()
