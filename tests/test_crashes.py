@@ -114,7 +114,7 @@ def place(tmp_path: Path, raw_series: pd.DataFrame, monkeypatch: pytest.MonkeyPa
     def score(context: Any, candidate: Any, champion: Any) -> Judged:
         return Judged([], {"version": candidate.folder.parent.name}, None)
 
-    monkeypatch.setattr(module, "train_model", train)
+    monkeypatch.setattr(module, "train", train)
     monkeypatch.setattr(module, "score_candidate", score)
     for number in (1, 2, 3):
         assert made.retrain(number, number) == "promoted"

@@ -19,8 +19,8 @@ from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import TrainingData
 from timellm_pipeline.training.checkpoint import CheckpointStore
+from timellm_pipeline.training.launch import train
 from timellm_pipeline.training.preparation import prepare_training
-from timellm_pipeline.training.run import train_model
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def retrain(inputs: Retraining, now: pd.Timestamp) -> dict[str, Any]:
             log.info("nothing new: %s", earlier)
             registry.prune(inputs.store)  # an interrupted run may not have pruned
             return {**report, "decision": "nothing new", "reason": earlier, "gates": []}
-        result = train_model(inputs.data, parameters, inputs.source, inputs.store, inputs.version, start)
+        result = train(inputs.data, parameters, inputs.source, inputs.store, inputs.version, start)
         report["steps_run"], report["resumed_from"] = result.record.steps_run, result.record.resumed_from
         with registry.candidate(result.model, inputs.version) as candidate:
             promoted_at = _promoted_at(registry, current)

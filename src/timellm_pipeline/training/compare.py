@@ -31,9 +31,9 @@ from timellm_pipeline.parameters import Parameters, parse_parameters
 from timellm_pipeline.series.plan import plan_run
 from timellm_pipeline.series.prepare import TrainingData
 from timellm_pipeline.training.checkpoint import CheckpointStore
+from timellm_pipeline.training.launch import train
 from timellm_pipeline.training.preparation import prepare_training
 from timellm_pipeline.training.result import TrainingResult
-from timellm_pipeline.training.run import train_model
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +195,7 @@ def _run(
     linear: LinearPart,
 ) -> SeedResult:
     """Train one variant with one seed, and compute its errors by origin. No model version is written."""
-    result = train_model(data, parameters, source, store, version, linear=linear)
+    result = train(data, parameters, source, store, version, linear=linear)
     evaluation = parameters.evaluation
     with tempfile.TemporaryDirectory() as folder:
         result.model.write(Path(folder) / "model")
