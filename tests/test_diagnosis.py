@@ -40,7 +40,7 @@ LAYERS = [
     "evaluation.calibration:calibrate",
     "evaluation.report:run_test",
     "training.preparation:training_facts",
-    "training.loop:batch_order",
+    "training.gradients:batch_order",
     "retraining.registry:_resolve_champion",
     "datasets.files:_to_json",
     "datasets.handles:_git",

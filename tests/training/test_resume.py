@@ -14,6 +14,7 @@ from timellm_pipeline.evaluation.correction import PartErrors, part_errors
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.training import fit as fit_module
+from timellm_pipeline.training import gradients as gradients_module
 from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.history import TIME_COLUMNS
@@ -337,10 +338,10 @@ def test_the_loss_scaler_of_fp16_is_resumed(
 
     def with_scaler(self: Any, *args: Any) -> None:
         original(self, *args)
-        self.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=3)
+        self.scaler = self.gradients.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=3)
 
     mse = torch.nn.functional.mse_loss
-    monkeypatch.setattr(loop_module.F, "mse_loss", lambda one, other: 16 * mse(one, other))
+    monkeypatch.setattr(gradients_module.F, "mse_loss", lambda one, other: 16 * mse(one, other))
     monkeypatch.setattr(loop_module.TrainingLoop, "__init__", with_scaler)
     parameters = small_parameters(training=LONG)
     complete = train(raw_series, parameters, tmp_path / "complete")
