@@ -93,6 +93,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="the workers are found in /proc")
 @pytest.mark.parametrize("killed", ["worker", "parent"])
 def test_what_is_killed_is_resumed_with_the_same_bytes(
     raw_series: pd.DataFrame, backbones: dict[str, Path], tmp_path: Path, killed: str
@@ -123,10 +124,16 @@ def wait_for_workers(root: Path, process: "subprocess.Popen[bytes]") -> list[int
     deadline = time.monotonic() + 120
     while len(list(root.glob("steps/*/step-*"))) < 2 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
-    listed = subprocess.run(
-        ["pgrep", "-f", f"timellm_pipeline work {root}"], capture_output=True, text=True, check=True
-    )
-    return [int(number) for number in listed.stdout.split()]
+    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if runs_in(path, root)]
+
+
+def runs_in(cmdline: Path, root: Path) -> bool:
+    """Whether a command line in /proc is that of a worker of a training below a folder."""
+    try:
+        words = cmdline.read_bytes().decode(errors="replace").split("\0")
+    except OSError:  # the process has ended
+        return False
+    return "work" in words and any(word.startswith(str(root)) for word in words)
 
 
 def is_alive(number: int) -> bool:
