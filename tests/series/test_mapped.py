@@ -109,7 +109,8 @@ def test_a_part_of_the_series_stays_mapped(large: Prepared, expected: Prepared, 
     ids = ["S2", "S0"]
     some = large.series.select(ids)
     assert isinstance(some.values, np.memmap) and some.digest() == expected.series.select(ids).digest()
-    release(some.known.values)  # type: ignore[union-attr] - a view of a mapped array
+    assert some.known is not None
+    release(some.known.values)  # a view of a mapped array
     release(np.zeros(3))
 
 
