@@ -65,16 +65,15 @@ class _Sums:
 
 
 def fit_effects(task: Task, ridge: LinearPart, folds: Folds) -> KnownEffects | None:
-    """The effects of the known columns; None if there are none, or if they make forecasts worse.
+    """The effects of the known columns; None if they make forecasts worse.
 
     Args:
-        task: what to fit on.
+        task: what to fit on; its table has known columns.
         ridge: a plain ridge that was fitted on the same task.
         folds: blocks of training windows; the coefficients are also fitted without each.
     """
     known = task.scaled.known
-    if known is None:
-        return None
+    assert known is not None
     window, (first, last) = task.window, task.rows
     starts = first, max(last - window.seq_len - window.pred_len + 1, first + 1)
     step = max(1, -(-(starts[1] - starts[0]) * task.scaled.num_series // MOST_WINDOWS))

@@ -18,7 +18,8 @@ from timellm_pipeline.linear.sliding import SlidingSums
 from timellm_pipeline.series.windows import Windows
 
 ROWS = 8192  # windows per matrix product
-MANY_SEGMENTS, SHORT = 5_000, 4  # more segments than a wide table has; windows of a segment in lengths of a window
+MANY_SEGMENTS = 5_000  # more segments than a wide table has
+SHORT = 4  # a short segment has fewer windows than this many times the length of a window
 VARIANCE_FLOOR = 0.1  # scaled units: keeps the weight of a nearly constant window finite
 
 

@@ -1,5 +1,6 @@
 """Inference: forecasts of windows, batch by batch, as a linear part and a correction."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -65,9 +66,9 @@ def forecast_parts(
         batch_size: windows per batch; the last batch may be short.
         label: label of the progress bar.
     """
-    order = in_order(len(windows), batch_size)
+    group = WorkerGroup.current()
     series, remainder = linear.numbers(windows.names), Remainder(windows, linear.effects)
-    bar = tqdm(total=len(windows), desc=label, unit="window", leave=False, disable=None)
+    bar = tqdm(total=len(windows), desc=label, unit="window", leave=False, disable=None if group.is_first else True)
 
     def parts(which: np.ndarray, x: np.ndarray, y: np.ndarray, correction: np.ndarray | None) -> Parts:
         forecast = linear.forecast(x, series[windows.channel(which)])
@@ -79,17 +80,17 @@ def forecast_parts(
 
     with bar:
         if network is None:
-            for which in order:
+            for which in in_order(len(windows), batch_size):
                 yield parts(which, *remainder.gather(which), None)
             return
         network.eval()
-        group, batches = WorkerGroup.current(), list(order)
-        own = [which for number, which in enumerate(batches) if group.runs(number)]
+        own = (which for number, which in enumerate(in_order(len(windows), batch_size)) if group.runs(number))
         loader = iter(load_batches(BatchMaker(remainder, writer), own))
-        for first in range(0, len(batches), group.size):
+        batches = in_order(len(windows), batch_size)
+        while share := list(itertools.islice(batches, group.size)):
             loaded = next(loader, None)
             corrections = group.gather(None if loaded is None else _run(network, compute, loaded))
-            for which, correction in zip(batches[first : first + group.size], corrections):
+            for which, correction in zip(share, corrections):
                 yield parts(which, *remainder.gather(which), correction)
 
 

@@ -2,10 +2,10 @@
 
 <folder>/
     scaled.parquet  scaler.json  window_index.parquet  run_plan.json  linear.safetensors  settings.json
-    work.json        version, folders, and the rank that reports
+    work.json        version and folders; written last
     error.json       the error of a worker that a user can fix
     stopped.json     the signal after which the workers saved a checkpoint
-    steps-<rank>.json  number of steps that a worker ran
+    done.json        number of steps that the workers ran
 """
 
 import json
