@@ -27,7 +27,7 @@ def main(*args: Any, **kwargs: Any) -> Any:
         history(sys.argv[2:], prog_name="timellm history")
     if not args and sys.argv[1:2] == ["work"]:
         from timellm_pipeline.console import three_lines
-        from timellm_pipeline.training.work import work
+        from timellm_pipeline.work import work
 
         with three_lines():
             sys.exit(work(Path(sys.argv[2])))

@@ -36,7 +36,7 @@ def three_lines() -> Iterator[None]:
     except BaseException as interruption:
         if isinstance(interruption, KeyboardInterrupt):  # a second Ctrl-C, or one outside training
             sys.exit(130)
-        status = getattr(interruption, "status", None)  # TrainingStopped, without its import
+        status = getattr(interruption, "status", None)  # StoppedBySignal, without its import
         if status is None:
             raise
         log.warning("%s", interruption)

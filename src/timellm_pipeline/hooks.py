@@ -227,7 +227,8 @@ class SingleProcessHook:
             raise UserError(
                 "kedro was launched by torchrun or accelerate: each process would run the whole pipeline",
                 where=f"environment variable {found[0]}={os.environ[found[0]]}",
-                do="start one process: kedro run --pipeline train --params workers.processes=N (it starts the workers)",
+                do="on one machine: kedro run --pipeline train --params workers.processes=N; on several machines: "
+                "kedro run --pipeline worker_inputs and its torchrun command (docs/scale-out.md)",
             )
 
 

@@ -12,14 +12,16 @@ from timellm_pipeline.pipelines.train.pipeline import (
     create_import_pipeline,
     create_publish_pipeline,
     create_record_pipeline,
+    create_worker_inputs_pipeline,
 )
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """All pipelines by the name that `kedro run --pipeline` takes.
 
-    `data`: raw CSV to run plan. `train`, which is also `__default__`: raw CSV to evaluation. `publish`: saves a
-    checkpoint as a model. `evaluate`, `forecast`, `prototypes`: use a trained model. `explain`: describes a training
+    `data`: raw CSV to run plan. `train`, which is also `__default__`: raw CSV to evaluation. `worker_inputs`: writes
+    the inputs of a training for workers of several machines. `publish`: saves a checkpoint as a model. `evaluate`,
+    `forecast`, `prototypes`: use a trained model. `explain`: describes a training
     before it runs. `compare`: trains variants and compares them. `import_upstream`: saves a checkpoint of the published
     code as a model. `retrain`: trains a candidate on the newest data and promotes or refuses it. `rollback`: restores
     the previous champion.
@@ -31,6 +33,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "data": data_pipeline,
         "explain": data_pipeline + explain.create_pipeline(),
         "train": full_training,
+        "worker_inputs": data_pipeline + create_worker_inputs_pipeline(),
         "publish": data_pipeline + create_publish_pipeline(),
         "import_upstream": data_pipeline + create_import_pipeline(),
         "evaluate": model_data + evaluate.create_pipeline(),

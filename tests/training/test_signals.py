@@ -13,7 +13,7 @@ from test_resume import LONG, assert_same, train
 from conftest import small_parameters
 from timellm_pipeline.model.batches import ArrayWindows, BatchMaker, load_batches
 from timellm_pipeline.training import loop as loop_module
-from timellm_pipeline.training.signals import STOPPING, StopSignals, TrainingStopped
+from timellm_pipeline.workers.signals import STOPPING, StoppedBySignal, StopSignals
 
 
 def signal_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, number: int) -> None:
@@ -51,7 +51,7 @@ def test_a_signal_saves_at_the_next_update_and_the_rerun_resumes_from_there(
     complete = train(raw_series, parameters, tmp_path / "complete")
     with monkeypatch.context() as patch:
         signal_at(patch, where, 8 if where == "_update" else 2, number)
-        with pytest.raises(TrainingStopped) as caught:
+        with pytest.raises(StoppedBySignal) as caught:
             train(raw_series, parameters, tmp_path / "store")
     step = 8 if where == "_update" else 10
     assert caught.value.status == status

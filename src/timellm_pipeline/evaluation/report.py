@@ -23,7 +23,7 @@ from timellm_pipeline.model.compute import compute_as_trained
 from timellm_pipeline.model.prompt import describe_scaled
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM
-from timellm_pipeline.parameters import BackboneParams, EvaluationParams, WindowParams
+from timellm_pipeline.parameters import BackboneParams, EvaluationParams, WindowParams, WorkersParams
 from timellm_pipeline.series.frequency import season_length
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import WindowData
@@ -69,7 +69,12 @@ def describe_for(saved: SavedModel, scaled: Panel, scaler: Scaler) -> str:
 
 
 def evaluate_saved(
-    saved: SavedModel, source: BackboneSource, place: BackboneParams, data: WindowData, evaluation: EvaluationParams
+    saved: SavedModel,
+    source: BackboneSource,
+    place: BackboneParams,
+    data: WindowData,
+    evaluation: EvaluationParams,
+    workers: WorkersParams | None = None,
 ) -> TestResult:
     """Test result of a saved model, loaded on the device of this machine.
 
@@ -79,13 +84,14 @@ def evaluate_saved(
         place: another location of the backbone.
         data: scaled series, scaler and window index.
         evaluation: the parameter group `evaluation`.
+        workers: the parameter group `workers`; None: the network runs in this process.
 
     Raises the errors of `refuse_other_windows` and of `TimeLLM.from_saved`.
     """
     refuse_other_windows(saved, data)  # before the backbone is loaded
     description = describe_for(saved, data.scaled, data.scaler)
     compute = compute_as_trained(saved.config.precision)
-    model = TimeLLM.from_saved(saved, source, compute, place, description, correction=True)
+    model = TimeLLM.from_saved(saved, source, compute, place, description, correction=True, workers=workers)
     if evaluation.alpha is not None:
         if not model.linear.is_fitted:
             raise ModelError(

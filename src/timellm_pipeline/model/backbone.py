@@ -90,10 +90,7 @@ class BackboneSource:
         """
         if params.name == "none":
             return None
-        if params.name == "smollm2":
-            folder: Path | None = smollm2.unpacked_folder(self.cache, self._digest(smollm2.find_gguf()))
-        else:
-            folder = _local_folder(params.name) or _hub_snapshot(params, download)
+        folder = self._files(params, download)
         files = sorted(path for name in IDENTIFYING for path in folder.glob(name)) if folder else []
         return {path.name: self._digest(path) for path in files} or None
 
@@ -120,23 +117,27 @@ class BackboneSource:
 
         from timellm_pipeline.model.quantized import loading_arguments
         from timellm_pipeline.model.random_weights import randomize
+        from timellm_pipeline.model.sharding import load_shared
 
         gc.collect()  # an unused backbone is part of a reference cycle: its memory is not freed until it is collected
         arguments = loading_arguments(params, compute)
         location, config = self._open(params)
+        options = {"dtype": compute.backbone_dtype(params), "attn_implementation": "sdpa"}
         with _quiet_transformers():
             try:
                 tokenizer = AutoTokenizer.from_pretrained(use_fast=True, **location)
-                model, report = AutoModel.from_pretrained(
-                    config=config,
-                    dtype=compute.backbone_dtype(params),
-                    use_safetensors=True,
-                    attn_implementation="sdpa",
-                    output_loading_info=True,
-                    **arguments,
-                    **location,
-                )
-            except (torch.OutOfMemoryError, MemoryError):
+                if compute.shards > 1 and (folder := self._files(params, download=True)) is not None:
+                    model, report = load_shared(folder, config, compute, **options)
+                else:
+                    model, report = AutoModel.from_pretrained(
+                        config=config,
+                        use_safetensors=True,
+                        output_loading_info=True,
+                        **options,
+                        **arguments,
+                        **location,
+                    )
+            except (torch.OutOfMemoryError, MemoryError, BackboneError):
                 raise  # not caused by the files
             except Exception as error:  # hub, tokenizer and safetensors raise different exception types
                 raise _loading_error(params, error) from error
@@ -162,6 +163,12 @@ class BackboneSource:
             return None
         _, config = self._open(params)
         return config.vocab_size, config.hidden_size
+
+    def _files(self, params: BackboneParams, download: bool) -> Path | None:
+        """Folder of the files; None for a hub id whose files are not in the local hub cache and not downloaded."""
+        if params.name == "smollm2":
+            return smollm2.unpacked_folder(self.cache, self._digest(smollm2.find_gguf()))
+        return _local_folder(params.name) or _hub_snapshot(params, download)
 
     def _open(self, params: BackboneParams) -> tuple[dict[str, Any], Any]:
         """Arguments of `from_pretrained` that locate the files, and the config with the requested number of layers."""

@@ -20,10 +20,15 @@ NAMED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and the autocast precision of its matrix products. Trainable weights are always float32."""
+    """A device and the autocast precision of its matrix products. Trainable weights are always float32.
+
+    Attributes:
+        shards: number of workers that share the layers of the backbone; 1: they are whole.
+    """
 
     device: torch.device = CPU
     precision: Precision = "no"
+    shards: int = 1
 
     def autocast(self) -> AbstractContextManager[None]:
         """Context manager that enables autocast to this precision."""

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from timellm_pipeline.model.sharding import gathered, is_shared
+
 PARTS = ("gate_proj", "up_proj", "down_proj", "act_fn")
 
 
@@ -37,12 +39,14 @@ def keep_less(backbone: nn.Module) -> int:
     The layers are changed in place. A layer with another structure (another activation, an additional operation) is not
     changed: each layer is compared with the new forward pass on a probe input.
     """
-    blocks = [module for module in backbone.modules() if all(hasattr(module, part) for part in PARTS)]
-    if not blocks:
-        return 0
     # A weight with the dtype and device of the hidden states.
     reference = next(weight for weight in backbone.parameters() if weight.is_floating_point())
-    return sum(_replace_forward(block, reference) for block in blocks)
+    count = 0
+    for part in [module for module in backbone.modules() if is_shared(module) and module is not backbone] or [backbone]:
+        with gathered(part):
+            blocks = [module for module in part.modules() if all(hasattr(module, name) for name in PARTS)]
+            count += sum(_replace_forward(block, reference) for block in blocks)
+    return count
 
 
 @torch.no_grad()

@@ -1,8 +1,9 @@
 """Inference: forecasts of windows, batch by batch, as a linear part and a correction."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ from timellm_pipeline.model.batches import ArrayWindows, Batch, BatchMaker, in_o
 from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.model.network import Network
 from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
-from timellm_pipeline.series.sources import SeriesWindows
-from timellm_pipeline.worker_group import WorkerGroup
+from timellm_pipeline.series.sources import BatchSource, SeriesWindows
+from timellm_pipeline.workers.group import WorkerGroup
 
 
 @dataclass(frozen=True)
@@ -44,54 +45,75 @@ class Parts:
         return (self.linear + alpha * self.correction).astype(np.float32)
 
 
+# Outputs of a network for windows, in batches of a size, in index order.
+Outputs = Callable[[Remainder, int], Iterator[np.ndarray]]
+
+
 def forecast_parts(
     linear: LinearPart,
-    network: Network | None,
-    writer: PromptWriter | None,
-    compute: Compute,
+    outputs: Outputs | None,
     windows: SeriesWindows,
     batch_size: int,
     label: str = "forecasts",
 ) -> Iterator[Parts]:
     """Iterator over the parts of the forecasts of each batch.
 
-    The network is set to evaluation mode. Workers of a group share the batches, and each gets all forecasts.
-
     Args:
         linear: the linear part.
-        network: the network, on the device of `compute`; None: only the linear part.
-        writer: prompt writer; None without a language model.
-        compute: device and precision.
+        outputs: outputs of the network; None: only the linear part.
         windows: windows to forecast.
         batch_size: windows per batch; the last batch may be short.
         label: label of the progress bar.
     """
-    group = WorkerGroup.current()
     series, remainder = linear.numbers(windows.names), Remainder(windows, linear.effects)
-    bar = tqdm(total=len(windows), desc=label, unit="window", leave=False, disable=None if group.is_first else True)
+    is_shown = WorkerGroup.current().is_first
+    with tqdm(total=len(windows), desc=label, unit="window", leave=False, disable=None if is_shown else True) as bar:
+        corrections = itertools.repeat(None) if outputs is None else outputs(remainder, batch_size)
+        for which, correction in zip(in_order(len(windows), batch_size), corrections):
+            x, y = remainder.gather(which)
+            forecast = linear.forecast(x, series[windows.channel(which)])
+            if linear.effects is not None:
+                effect = remainder.future(which, x.shape[1])
+                forecast, y = forecast + effect, (y + effect[:, : y.shape[1]]).astype(np.float32)
+            bar.update(len(which))
+            yield Parts(which, forecast, correction, y)
 
-    def parts(which: np.ndarray, x: np.ndarray, y: np.ndarray, correction: np.ndarray | None) -> Parts:
-        forecast = linear.forecast(x, series[windows.channel(which)])
-        if linear.effects is not None:
-            effect = remainder.future(which, x.shape[1])
-            forecast, y = forecast + effect, (y + effect[:, : y.shape[1]]).astype(np.float32)
-        bar.update(len(which))
-        return Parts(which, forecast, correction, y)
 
-    with bar:
-        if network is None:
-            for which in in_order(len(windows), batch_size):
-                yield parts(which, *remainder.gather(which), None)
-            return
-        network.eval()
-        own = (which for number, which in enumerate(in_order(len(windows), batch_size)) if group.runs(number))
-        loader = iter(load_batches(BatchMaker(remainder, writer), own))
+def network_outputs(
+    network: Network, writer: PromptWriter | None, compute: Compute, windows: BatchSource, batch_size: int
+) -> Iterator[Float[np.ndarray, "batch pred_len"]]:
+    """Iterator over the outputs of a network for each batch. Workers of a group share the batches, and each gets all.
+
+    Args:
+        network: the network, on the device of `compute`; it is set to evaluation mode.
+        writer: prompt writer; None without a language model.
+        compute: device and precision.
+        windows: windows less the effects of known columns.
+        batch_size: windows per batch; the last batch may be short.
+    """
+    group, batches = WorkerGroup.current(), in_order(len(windows), batch_size)
+    for _, output in own_outputs(network, writer, compute, windows, batch_size):
+        yield from group.gather(output)[: len(list(itertools.islice(batches, group.size)))]
+
+
+def own_outputs(
+    network: Network, writer: PromptWriter | None, compute: Compute, windows: BatchSource, batch_size: int
+) -> Iterator[tuple[Int[np.ndarray, "batch"], Float[np.ndarray, "batch pred_len"]]]:
+    """Iterator over window numbers and outputs of the batches that this worker runs. Arguments as `network_outputs`.
+
+    All workers of a group run equally many batches, because layers that are shared are gathered by all of them: in the
+    last round, a worker may repeat the batch of another.
+    """
+    group = WorkerGroup.current()
+
+    def own() -> Iterator[np.ndarray]:
         batches = in_order(len(windows), batch_size)
         while share := list(itertools.islice(batches, group.size)):
-            loaded = next(loader, None)
-            corrections = group.gather(None if loaded is None else _run(network, compute, loaded))
-            for which, correction in zip(share, corrections):
-                yield parts(which, *remainder.gather(which), correction)
+            yield share[group.rank % len(share)]
+
+    network.eval()
+    for batch in load_batches(BatchMaker(windows, writer), own()):
+        yield batch.which, _run(network, compute, batch)
 
 
 class Forecaster:
@@ -103,12 +125,20 @@ class Forecaster:
         writer: writes the prompts of windows; None without a language model.
         compute: device and precision.
         alpha: weight of the network's output.
+        outputs: computes outputs of the network that is not loaded here, but by worker processes.
     """
 
     def __init__(
-        self, linear: LinearPart, network: Network | None, writer: PromptWriter | None, compute: Compute, alpha: float
+        self,
+        linear: LinearPart,
+        network: Network | None,
+        writer: PromptWriter | None,
+        compute: Compute,
+        alpha: float,
+        outputs: Outputs | None = None,
     ) -> None:
         self.linear, self.writer, self.compute, self.alpha = linear, writer, compute, alpha
+        self._given_outputs = outputs
         self._network = None if network is None else network.to(compute.device)
 
     @property
@@ -116,7 +146,7 @@ class Forecaster:
         """The `nn.Module`. Raises ModelError if the model was loaded without it."""
         if self._network is None:
             raise ModelError(
-                "this model forecasts with its linear part alone (alpha is 0), so its network was not loaded",
+                "the network of this model was not loaded: alpha is 0, or worker processes run it",
                 where="TimeLLM",
                 do="load it with its network: TimeLLM.load(folder, correction=True)",
             )
@@ -155,14 +185,16 @@ class Forecaster:
             batch_size: windows per batch.
             label: label of the progress bar.
         """
-        network = None if self.alpha == 0 else self.network
-        parts = forecast_parts(self.linear, network, self.writer, self.compute, windows, batch_size, label)
-        for batch in parts:
+        outputs = None if self.alpha == 0 else self._outputs()
+        for batch in forecast_parts(self.linear, outputs, windows, batch_size, label):
             yield batch.which, batch.forecast(self.alpha), batch.truth
 
     def forecast_parts(self, windows: SeriesWindows, batch_size: int, label: str = "forecasts") -> Iterator[Parts]:
         """As `forecast_windows`, with linear part and correction apart. Needs the network."""
-        return forecast_parts(self.linear, self.network, self.writer, self.compute, windows, batch_size, label)
+        return forecast_parts(self.linear, self._outputs(), windows, batch_size, label)
+
+    def _outputs(self) -> Outputs:
+        return self._given_outputs or partial(network_outputs, self.network, self.writer, self.compute)
 
     def __call__(
         self,

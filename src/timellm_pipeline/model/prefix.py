@@ -21,6 +21,7 @@ from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from timellm_pipeline.errors import BackboneError
+from timellm_pipeline.model.sharding import is_shared
 
 LayerStates = list[tuple[Tensor, Tensor]]  # keys and values per layer, each [batch or 1, heads, length, head width]
 BackbonePath = Literal["prefix", "full"]
@@ -119,7 +120,9 @@ def run_own(
     batch, num_shared = ids.shape[0], shared[0][0].shape[-2]
     mask = torch.cat([mask.new_ones(batch, num_shared), mask], dim=1)
     cache = Cache(layers=[_prefilled(DynamicLayer(), *states, batch) for states in shared[:-1]])
-    cache.layers.append(_prefilled(_LastLayer(), *shared[-1], batch))
+    # An exception in the middle of a forward pass would leave the last layer gathered, which FSDP2 does not support.
+    last = DynamicLayer() if is_shared(backbone) else _LastLayer()
+    cache.layers.append(_prefilled(last, *shared[-1], batch))
     with suppress(_StopForward):
         backbone(
             input_ids=ids,

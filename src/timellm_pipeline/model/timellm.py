@@ -17,15 +17,24 @@ from timellm_pipeline.model.backbone import BackboneSource, LoadedBackbone
 from timellm_pipeline.model.compute import Compute, Precision, compute_as_trained, resolve_compute
 from timellm_pipeline.model.folder import WEIGHTS, shapes_in
 from timellm_pipeline.model.future import forecast_table, panel_of_frame, select_windows
-from timellm_pipeline.model.inference import Forecaster
+from timellm_pipeline.model.inference import Forecaster, Outputs
 from timellm_pipeline.model.network import Network
 from timellm_pipeline.model.prompt import PromptWriter, refuse_long_prompt
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.model.sizes import trainable_shapes
 from timellm_pipeline.model.upstream import from_upstream_names
 from timellm_pipeline.model.weights import compare_shapes
-from timellm_pipeline.parameters import BackboneParams, ModelParams, PromptParams, WindowParams, parse_parameters
+from timellm_pipeline.model.worker_outputs import WorkerOutputs
+from timellm_pipeline.parameters import (
+    BackboneParams,
+    ModelParams,
+    PromptParams,
+    WindowParams,
+    WorkersParams,
+    parse_parameters,
+)
 from timellm_pipeline.series.panel import Panel
+from timellm_pipeline.workers.elastic import number_of_workers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,6 +135,7 @@ class TimeLLM(Forecaster):
         place: BackboneParams | None = None,
         description: str | None = None,
         correction: bool = False,
+        workers: WorkersParams | None = None,
     ) -> "TimeLLM":
         """A trained model in evaluation mode on the device of `compute`, with its backbone if forecasts use it.
 
@@ -136,16 +146,21 @@ class TimeLLM(Forecaster):
             place: another location of the backbone, if it is not at the location of training.
             description: description of the series in the prompt, if the series differs from training.
             correction: load the network even if `alpha` is 0 and forecasts do not use it.
+            workers: worker processes that load and run the network instead of this process, if they are several.
 
         Raises BackboneError or ModelError if the backbone is missing or differs from training.
         """
         config = saved.config
         if config.alpha == 0 and not correction:
-            return cls._linear_only(saved, compute)
+            return cls._without_network(saved, compute)
         backbone = saved.find_backbone(source, place)
         # Shapes come from the file header and are checked first: a wrong config could allocate a model of any size.
         expected = trainable_shapes(config.window, config.model, source.shape(backbone))
         compare_shapes(expected, shapes_in(saved.folder / WEIGHTS), str(saved.folder))
+        if workers is not None and number_of_workers(workers) > 1:
+            return cls._without_network(
+                saved, compute, WorkerOutputs(saved.folder, source, backbone, description, workers)
+            )
         loaded = source.load(backbone, compute)
         text = config.description if description is None else description
         model = cls(
@@ -165,10 +180,10 @@ class TimeLLM(Forecaster):
         return model
 
     @classmethod
-    def _linear_only(cls, saved: SavedModel, compute: Compute) -> "TimeLLM":
-        """A trained model whose network is not loaded."""
+    def _without_network(cls, saved: SavedModel, compute: Compute, outputs: Outputs | None = None) -> "TimeLLM":
+        """A trained model whose network is not loaded in this process."""
         model = cls.__new__(cls)
-        Forecaster.__init__(model, saved.linear(), None, None, compute, 0.0)
+        Forecaster.__init__(model, saved.linear(), None, None, compute, saved.config.alpha, outputs)
         model.saved = saved
         return model
 

@@ -120,13 +120,29 @@ def contradictions(groups: Mapping[str, Any]) -> list[str]:
             "no full update would be made"
         )
     workers = groups.get("workers")
-    if training and workers and workers.processes != "auto" and workers.processes > training.accumulate:
-        count, windows = workers.processes, training.batch_size * training.accumulate
-        equal = f"; training.batch_size={windows // count},training.accumulate={count} has updates of as many windows"
+    if workers and workers.shard == "layers":
+        found += _sharding_contradictions(workers, backbone, training)
+    return found
+
+
+def _sharding_contradictions(
+    workers: WorkersParams, backbone: BackboneParams | None, training: TrainingParams | None
+) -> list[str]:
+    """Settings that do not work with layers that are shared between workers."""
+    found = []
+    if workers.processes == 1:
+        found.append("workers.shard=layers needs several workers; set workers.processes, or workers.shard=none")
+    if backbone and backbone.name == "none":
+        found.append("workers.shard=layers needs a language model, and backbone.name is none; set workers.shard=none")
+    if backbone and backbone.quantization != "none":
         found.append(
-            f"workers.processes {count} is more than training.accumulate {training.accumulate}: the workers share the "
-            f"steps of an update{equal if windows % count == 0 and windows >= count else ''}"
+            f"backbone.quantization={backbone.quantization} with workers.shard=layers gives wrong weights without an "
+            "error (accelerate#3983); set one of them to none"
         )
+    if backbone and backbone.weights == "random":
+        found.append("backbone.weights=random draws whole layers; set workers.shard=none")
+    if training and training.compile:
+        found.append("training.compile does not support shared layers; set workers.shard=none, or compile=false")
     return found
 
 

@@ -20,8 +20,8 @@ from timellm_pipeline.model.batches import ArrayWindows
 from timellm_pipeline.model.compute import compute_as_trained
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM
+from timellm_pipeline.model.window_files import write_windows
 from timellm_pipeline.parameters import Parameters
-from timellm_pipeline.retraining.clean_load import write_windows
 from timellm_pipeline.retraining.gates import Gate, champion_gates, floor_gates
 from timellm_pipeline.retraining.live import LiveErrors, live_errors
 from timellm_pipeline.series.frequency import season_length
@@ -64,7 +64,9 @@ class ScoringContext:
     def load(self, saved: SavedModel) -> TimeLLM:
         """A saved model, loaded on this machine's device."""
         compute = compute_as_trained(saved.config.precision)
-        return TimeLLM.from_saved(saved, self.source, compute, self.parameters.backbone)
+        return TimeLLM.from_saved(
+            saved, self.source, compute, self.parameters.backbone, workers=self.parameters.workers
+        )
 
     def score(self, saved: SavedModel, model: TimeLLM) -> Scored:
         """Errors and forecasts of a model on the newest windows, in the candidate's scale."""

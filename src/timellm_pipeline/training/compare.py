@@ -201,13 +201,14 @@ def _run(
         result.model.write(Path(folder) / "model")
         saved = SavedModel.read(Path(folder) / "model")
         compute = compute_as_trained(saved.config.precision)
-        model = TimeLLM.from_saved(saved, source, compute, parameters.backbone, correction=True)
-    validation, test = data.windows("validation"), data.windows("test")
-    choice = choose_alpha(part_errors(model, validation, evaluation.batch_size))
-    shipped, alone = TestScores(test, data.scaler), TestScores(test, data.scaler)
-    for parts in model.forecast_parts(test, evaluation.batch_size, label="test"):
-        shipped.add(parts.which, parts.forecast(model.alpha), parts.truth)
-        alone.add(parts.which, parts.forecast(0.0), parts.truth)
+        place, workers = parameters.backbone, parameters.workers
+        model = TimeLLM.from_saved(saved, source, compute, place, correction=True, workers=workers)
+        validation, test = data.windows("validation"), data.windows("test")
+        choice = choose_alpha(part_errors(model, validation, evaluation.batch_size))
+        shipped, alone = TestScores(test, data.scaler), TestScores(test, data.scaler)
+        for parts in model.forecast_parts(test, evaluation.batch_size, label="test"):
+            shipped.add(parts.which, parts.forecast(model.alpha), parts.truth)
+            alone.add(parts.which, parts.forecast(0.0), parts.truth)
     # Without a linear part Time-LLM forecasts alone: its weight is 1.
     corrected = choice.corrected if linear.is_fitted else choice.whole
     return SeedResult(result, corrected, shipped.origin_errors()[0], choice.linear, alone.origin_errors()[0])

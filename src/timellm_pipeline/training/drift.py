@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from timellm_pipeline.errors import CheckpointError
+from timellm_pipeline.errors import CheckpointError, TrainingError
 from timellm_pipeline.files import write_atomic
 from timellm_pipeline.model.folder import LINEAR
 from timellm_pipeline.training.checkpoint import FORMAT, RELEASES, CheckpointStore
 from timellm_pipeline.training.identity import differences
 from timellm_pipeline.training.preparation import Training
+from timellm_pipeline.workers.group import WorkerGroup
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,18 @@ def find_drift(training: Training, content: Mapping[str, Any], where: Path, name
             difference,
         )
     return drift
+
+
+def refuse_mixed_workers(training: Training) -> None:
+    """Raise TrainingError if the workers would not compute the same numbers: other code, versions or devices."""
+    found = WorkerGroup.current().gather(training.content)
+    for rank, content in enumerate(found):
+        if mixed := differences(found[0], content):
+            raise TrainingError(
+                f"worker {rank} differs from worker 0: {'; '.join(mixed)}",
+                where="workers",
+                do="use machines with the same versions, devices and number of threads (OMP_NUM_THREADS)",
+            )
 
 
 def refuse_other_part(training: Training, content: Mapping[str, Any], where: Path) -> None:

@@ -1,5 +1,6 @@
 """Train from the newest checkpoint, or from the start, until training has finished."""
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from timellm_pipeline.training.loop import TrainingLoop
 from timellm_pipeline.training.preparation import Training
 from timellm_pipeline.training.randomness import seed_everything
 from timellm_pipeline.training.result import Finished, Resume, write_finished
-from timellm_pipeline.worker_group import WorkerGroup
+from timellm_pipeline.workers.group import WorkerGroup
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def train_to_the_end(
 
     Raises:
         UserError: an error that a user can fix, before the backbone is loaded if it can be detected by then.
-        TrainingStopped: after a signal, with a checkpoint written.
+        StoppedBySignal: after a signal, with a checkpoint written.
     """
     parameters, compute, run = training.parameters, training.compute, training.run
     group = WorkerGroup.current()
@@ -72,6 +73,7 @@ def train_to_the_end(
     if start is not None:
         model.network.load_trainables(start.weights())
         log.info("the initial weights are those of the model in %s", start.folder)
+    _refuse_other_weights(model)
     if parameters.training.compile:
         model.network.compile_training()
     counts = model.network.count_parameters()
@@ -128,6 +130,22 @@ def train_to_the_end(
         write_finished(run.folder, finished, intervals)
     group.gather(None)
     return finished, steps_run
+
+
+def _refuse_other_weights(model: TimeLLM) -> None:
+    """Raise TrainingError if the workers of a group drew other initial weights."""
+    group = WorkerGroup.current()
+    if group.size == 1:
+        return
+    content = hashlib.sha256()
+    for weight in model.network.trainables().values():
+        content.update(weight.detach().cpu().numpy().tobytes())
+    if len(set(group.gather(content.hexdigest()))) > 1:
+        raise TrainingError(
+            "the workers have other initial weights",
+            where="workers",
+            do="use machines with the same processor, versions and device",
+        )
 
 
 def _newest_step(run: RunFolder) -> int | None:

@@ -15,11 +15,11 @@ from timellm_pipeline.series.sources import BatchSource
 from timellm_pipeline.training.order import batch_order
 from timellm_pipeline.training.randomness import seed_step
 from timellm_pipeline.training.updates import Group, Updates
-from timellm_pipeline.worker_group import WorkerGroup
+from timellm_pipeline.workers.group import WorkerGroup
 
 
 class Gradients:
-    """Computes the gradients of updates. Step number k of an update is run by the worker k modulo the group's size.
+    """Computes the gradients of updates. The steps of an update are run by the workers in turn.
 
     Args:
         model: the model that is trained.
@@ -63,30 +63,37 @@ class Gradients:
         Args:
             batches: batches of the own steps (`load_from`).
         """
+        steps = range(update.first, update.last)
+        if self.group.size == 1:
+            for step in steps:
+                yield self._backward(next(batches), step, len(steps))
+            return
         losses: dict[int, float] = {}
         gradients: list[torch.Tensor] = []
         weights = list(self.model.network.trainables().values())
-        for number, step in enumerate(range(update.first, update.last)):
-            if not self.group.runs(number):
-                continue
-            loss = self._backward(next(batches), step, update.last - update.first)
-            if self.group.size == 1:
-                yield loss
-                continue
-            losses[step] = loss
+        for step in self._own_steps(update):
+            losses[step] = self._backward(next(batches), step, len(steps))
             gradients.append(torch.cat([_taken(weight) for weight in weights]))
-        if self.group.size > 1:
-            self.group.add_in_order(weights, gradients, update.last - update.first)
-            for own in self.group.gather(losses):
-                losses |= own
-            yield from (losses[step] for step in range(update.first, update.last))
+        self.group.add_in_order(weights, gradients, len(steps))
+        for own in self.group.gather(losses):
+            losses |= own
+        yield from (losses[step] for step in steps)
+
+    def _own_steps(self, update: Group) -> list[int]:
+        """Steps of an update that this worker runs: every worker runs equally many.
+
+        In the last round a worker may repeat the step of another. Its gradient is not used, but layers that are shared
+        between workers are gathered by all of them.
+        """
+        steps, size = range(update.first, update.last), self.group.size
+        rounds = [steps[first : first + size] for first in range(0, len(steps), size)]
+        return [share[self.group.rank % len(share)] for share in rounds]
 
     def _own_order(self, step: int) -> Iterator[Int[np.ndarray, "batch"]]:
         while step < self.updates.max_steps:
             update = self.updates.after(step)
-            for number, which in enumerate(self.order(update)):
-                if self.group.runs(number):
-                    yield which
+            order = list(self.order(update))
+            yield from (order[own - update.first] for own in self._own_steps(update))
             step = update.last
 
     def _backward(self, batch: Batch, step: int, num_steps: int) -> float:

@@ -22,7 +22,7 @@ from timellm_pipeline.training.checkpoint import FORMAT
 
 # Speed, safety and display: they change when files are written or how fast, never the result.
 NOT_DECISIVE = {"save_steps", "keep_checkpoints", "num_workers", "log_steps", "precision", "resume", "force"}
-COMPUTING_PACKAGES = ("parameters", "series", "linear", "model", "evaluation", "training")
+COMPUTING_PACKAGES = ("parameters", "workers", "series", "linear", "model", "evaluation", "training")
 # Source in these packages that no number of a model depends on.
 NOT_COMPUTING = {
     "series/clock.py",
@@ -30,6 +30,9 @@ NOT_COMPUTING = {
     "series/value_drift.py",
     "model/future.py",
     "model/memory.py",
+    "model/outputs_job.py",
+    "model/window_files.py",
+    "model/worker_outputs.py",
     "evaluation/backtest.py",
     "evaluation/by_series.py",
     "evaluation/comparison.py",
@@ -41,9 +44,10 @@ NOT_COMPUTING = {
     "training/handoff.py",
     "training/launch.py",
     "training/progress.py",
-    "training/signals.py",
     "training/watching.py",
-    "training/work.py",
+    "workers/elastic.py",
+    "workers/folder.py",
+    "workers/signals.py",
 }
 TRAINED_ON = ("train", "validation")
 
@@ -105,7 +109,6 @@ def source_digest() -> str:
         for path in (root / package).rglob("*.py")
         if f"{package}/{path.name}" not in NOT_COMPUTING
     )
-    files.append(root / "worker_group.py")
     return digest_of(
         {path.relative_to(root).as_posix(): path.read_bytes().replace(b"\r\n", b"\n").decode("utf-8") for path in files}
     )

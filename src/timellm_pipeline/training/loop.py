@@ -34,9 +34,9 @@ from timellm_pipeline.training.gradients import Gradients
 from timellm_pipeline.training.history import History, HistoryRow, peak_memory_mib
 from timellm_pipeline.training.progress import Progress
 from timellm_pipeline.training.schedule import Schedule
-from timellm_pipeline.training.signals import StopSignals, TrainingStopped
 from timellm_pipeline.training.updates import Group, Updates
-from timellm_pipeline.worker_group import WorkerGroup
+from timellm_pipeline.workers.group import WorkerGroup
+from timellm_pipeline.workers.signals import StoppedBySignal, StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class TrainingLoop:
         """Train to the end. Returns the stop reason and the number of steps that this process ran.
 
         Raises:
-            TrainingStopped: after SIGTERM, SIGHUP or Ctrl-C, with a checkpoint written.
+            StoppedBySignal: after SIGTERM, SIGHUP or Ctrl-C, with a checkpoint written.
             TrainingError: for a loss or gradient that is not finite.
             CheckpointError: when a checkpoint cannot be written.
         """
@@ -139,7 +139,7 @@ class TrainingLoop:
         self.history = self.history or History(self._live_history)
         with (
             StopSignals() as signals,
-            Progress(first_step, self.plan.max_steps, self.plan.steps_per_epoch, self.group.is_first) as progress,
+            self._progress(first_step) as progress,
         ):
             if first_step and self._validation_is_due(self.updates.ending_at(first_step)):
                 self._after_update(self.updates.ending_at(first_step), signals, progress)
@@ -157,6 +157,10 @@ class TrainingLoop:
     @property
     def _live_history(self) -> Path | None:
         return self.run_folder.live_history if self.group.is_first else None
+
+    def _progress(self, first_step: int) -> Progress:
+        plan, batch_size = self.plan, self.training.batch_size
+        return Progress(first_step, plan.max_steps, plan.steps_per_epoch, batch_size, self.group.is_first)
 
     def _update(self, group: Group, batches: Iterator[Batch], progress: Progress) -> None:
         """Make one update from the batches of a group."""
@@ -194,6 +198,7 @@ class TrainingLoop:
             validation_mse, is_best = self._validate(signals)
         if group.reaches(self.training.log_steps) or validation_mse is not None:
             loss = state.loss_sum / state.loss_count if state.loss_count else math.nan
+            peak_mib = max(self.group.gather(peak_memory_mib()))
             history.append(
                 HistoryRow(
                     step=state.step,
@@ -203,11 +208,11 @@ class TrainingLoop:
                     learning_rate=self.schedule.rate(self.updates.made_after(state.step) - 1),
                     skipped_updates=state.skipped_updates,
                     seconds_per_step=round(seconds, 6),
-                    peak_memory_mib=round(peak_memory_mib(), 1),
+                    peak_memory_mib=round(peak_mib, 1),
                 )
             )
             state.loss_sum, state.loss_count = 0.0, 0
-            progress.report(state.step, loss, validation_mse, seconds)
+            progress.report(state.step, loss, validation_mse, seconds, peak_mib)
         stops = self._stop_reason() is not None
         if group.reaches(self.training.save_steps) or is_best or stops or signals.received is not None:
             self._save()
@@ -304,6 +309,6 @@ class TrainingLoop:
             do=f"lower training.learning_rate, or set training.precision=no; {kept}",
         )
 
-    def _stop_exception(self, number: int) -> TrainingStopped:
+    def _stop_exception(self, number: int) -> StoppedBySignal:
         saved = f"checkpoint saved in {self.run_folder.folder}; the same command resumes from there"
-        return TrainingStopped(number, f"stopped at step {self.state.step:,} by a signal; {saved}")
+        return StoppedBySignal(number, f"stopped at step {self.state.step:,} by a signal; {saved}")

@@ -18,6 +18,7 @@ from timellm_pipeline.model.folder import LINEAR, WEIGHTS
 from timellm_pipeline.model.prompt import describe_scaled
 from timellm_pipeline.model.quantized import refuse_quantization
 from timellm_pipeline.model.saved import ModelConfig, SavedModel, TrainedOn
+from timellm_pipeline.model.sharding import shared
 from timellm_pipeline.parameters import DataParams, Parameters
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.plan import plan_run
@@ -145,7 +146,7 @@ def prepare_training(
     for a precision that the device does not support, or a backbone that cannot be identified.
     """
     _refuse_other_parameters(data, parameters)
-    compute = resolve_compute(parameters.training.precision)
+    compute = shared(resolve_compute(parameters.training.precision), parameters.workers.shard)
     refuse_quantization(parameters.backbone, compute)
     identity = source.identity(parameters.backbone)
     description = describe_scaled(parameters.prompt, data.scaled, data.scaler)

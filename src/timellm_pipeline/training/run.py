@@ -11,12 +11,18 @@ from timellm_pipeline.parameters import GROUP_MODELS, Parameters
 from timellm_pipeline.series.identity import digest_of
 from timellm_pipeline.series.prepare import TrainingData
 from timellm_pipeline.training.checkpoint import Checkpoint, CheckpointStore
-from timellm_pipeline.training.drift import find_drift, open_run, refuse_other_part, report_differences
+from timellm_pipeline.training.drift import (
+    find_drift,
+    open_run,
+    refuse_mixed_workers,
+    refuse_other_part,
+    report_differences,
+)
 from timellm_pipeline.training.fit import memory_explained, train_to_the_end
 from timellm_pipeline.training.history import read_history
 from timellm_pipeline.training.preparation import Training, prepare_training
 from timellm_pipeline.training.result import Finished, TrainingRecord, TrainingResult, read_finished, read_intervals
-from timellm_pipeline.worker_group import WorkerGroup
+from timellm_pipeline.workers.group import WorkerGroup
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +45,11 @@ def train_model(
 
     Raises:
         UserError: an error that a user can fix, before the backbone is loaded if it can be detected by then.
-        TrainingStopped: after a signal, with a checkpoint written.
+        StoppedBySignal: after a signal, with a checkpoint written.
     """
     group = WorkerGroup.current()
     training = prepare_training(data, parameters, source, store, start, linear)
+    refuse_mixed_workers(training)
     finished = group.from_first(read_finished(training.run.folder))
     log.info("training id %s · content id %s", training.training_id[:16], digest_of(training.content)[:16])
     steps_run = 0

@@ -7,7 +7,7 @@ import pandas as pd
 
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import SavedModel
-from timellm_pipeline.parameters import BackboneParams, EvaluationParams, SplitParams, WindowParams
+from timellm_pipeline.parameters import BackboneParams, EvaluationParams, SplitParams, WindowParams, WorkersParams
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import WindowData
 from timellm_pipeline.series.scaling import Scaler
@@ -29,6 +29,7 @@ def evaluate(
     window_index: WindowIndex,
     evaluation: EvaluationParams,
     backbone_place: BackboneParams,
+    workers: WorkersParams,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Any, Any, Any]:
     """Metrics of the model and the baselines, errors by origin and by series, and plots of forecasts and errors."""
     from timellm_pipeline.evaluation.by_series import series_lines
@@ -36,7 +37,7 @@ def evaluate(
     from timellm_pipeline.plots.training import plot_forecasts, plot_horizon, plot_origins
 
     data = WindowData(scaled_series, scaler, window_index)
-    test = evaluate_saved(timellm_model, backbone, backbone_place, data, evaluation)
+    test = evaluate_saved(timellm_model, backbone, backbone_place, data, evaluation, workers)
     log.info("The test, %s windows:\n%s", f"{test.metrics['num_windows']:,}", report_table(test.metrics))
     if lines := series_lines(test.series):
         log.info("The worst and the best of %s series (series_metrics has all):\n%s", f"{len(test.series):,}", lines)

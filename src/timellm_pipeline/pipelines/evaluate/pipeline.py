@@ -16,6 +16,7 @@ def create_pipeline() -> Pipeline:
         "window_index",
         "params:evaluation",
         "params:backbone",
+        "params:workers",
     ]
     outputs = ["test_metrics", "origin_errors", "series_metrics", "forecast_plot", "horizon_plot", "origin_plot"]
     return Pipeline(

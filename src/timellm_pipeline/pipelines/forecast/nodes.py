@@ -10,7 +10,7 @@ import pandas as pd
 
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import SavedModel
-from timellm_pipeline.parameters import BackboneParams, DataParams, ForecastParams
+from timellm_pipeline.parameters import BackboneParams, DataParams, ForecastParams, WorkersParams
 from timellm_pipeline.pipelines.data.nodes import read_for_model
 from timellm_pipeline.series.known_rows import with_future
 from timellm_pipeline.series.long_table import JOIN
@@ -37,6 +37,7 @@ def forecast(
     series: Panel,
     forecast: ForecastParams,
     backbone_place: BackboneParams,
+    workers: WorkersParams,
 ) -> "ForecastTables":
     """The forecast as tables, which are computed while they are written."""
     from timellm_pipeline.model.compute import compute_as_trained
@@ -47,7 +48,8 @@ def forecast(
     if timellm_model.intervals() is None and forecast.levels:
         log.warning("the model in %s is not calibrated: there are no prediction intervals", timellm_model.folder)
     compute = compute_as_trained(timellm_model.config.precision)
-    return ForecastTables(TimeLLM.from_saved(timellm_model, backbone, compute, backbone_place), series, forecast)
+    model = TimeLLM.from_saved(timellm_model, backbone, compute, backbone_place, workers=workers)
+    return ForecastTables(model, series, forecast)
 
 
 @dataclass(frozen=True)

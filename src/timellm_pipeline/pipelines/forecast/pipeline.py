@@ -8,7 +8,7 @@ from timellm_pipeline.pipelines.tags import CPU, DATA, GPU, PLOTS
 
 def create_pipeline() -> Pipeline:
     """From the raw file and a trained model to the forecast."""
-    inputs = ["timellm_model", "backbone", "series", "params:forecast", "params:backbone"]
+    inputs = ["timellm_model", "backbone", "series", "params:forecast", "params:backbone", "params:workers"]
     return Pipeline(
         [
             Node(

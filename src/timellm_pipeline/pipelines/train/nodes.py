@@ -1,6 +1,7 @@
 """Nodes of training. They import torch when they run, because the import takes seconds."""
 
 import logging
+import shlex
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,7 @@ from timellm_pipeline.parameters import (
     WindowParams,
     WorkersParams,
 )
+from timellm_pipeline.parameters.workers import refuse_idle_workers
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.plan import RunPlan
 from timellm_pipeline.series.prepare import TrainingData, WindowData
@@ -46,9 +48,11 @@ def gather_settings(
 ) -> Parameters:
     """All parameter groups as one value, for training and its manifest.
 
-    A missing backbone is an error here, before the linear part is fitted, which may take a minute.
+    A missing backbone and too many workers are errors here, before the linear part is fitted, which may take a minute.
     """
     backbone_source.identity(backbone)
+    if workers.processes != "auto":
+        refuse_idle_workers(workers.processes, training)
     return Parameters(
         data=data,
         split=split,
@@ -93,6 +97,32 @@ def train(
     data = TrainingData(scaled_series, scaler, window_index, run_plan)
     result = launch.train(data, settings, backbone, step_checkpoints, run_context["version"], linear=linear_part)
     return result.model, result.history, result.record
+
+
+def write_inputs(
+    settings: Parameters,
+    scaled_series: Panel,
+    scaler: Scaler,
+    window_index: WindowIndex,
+    run_plan: RunPlan,
+    linear_part: LinearPart,
+    backbone: BackboneSource,
+    step_checkpoints: CheckpointStore,
+    run_context: dict[str, Any],
+) -> str:
+    """Write the inputs of a training to its run folder. Returns the command that starts workers, also logged."""
+    from timellm_pipeline.training.launch import write_inputs
+    from timellm_pipeline.training.preparation import prepare_training
+
+    data = TrainingData(scaled_series, scaler, window_index, run_plan)
+    training = prepare_training(data, settings, backbone, step_checkpoints, linear=linear_part)
+    folder = write_inputs(training, step_checkpoints, run_context["version"])
+    command = (
+        "torchrun --nnodes MACHINES --nproc-per-node GPUS --rdzv-backend c10d --rdzv-endpoint HOST:29400 --rdzv-id train "
+        f"--max-restarts 3 -m timellm_pipeline work {shlex.quote(str(folder.absolute()))}"
+    )
+    log.info("run on each machine, then `kedro run --pipeline train` with the same parameters:\n  %s", command)
+    return command + "\n"
 
 
 def publish(

@@ -16,6 +16,12 @@ def create_pipeline() -> Pipeline:
     return _namespaced([Node(nodes.train, [*INPUTS, "run_context"], outputs, name="train", tags=GPU), _draw_history()])
 
 
+def create_worker_inputs_pipeline() -> Pipeline:
+    """Write the inputs of a training for workers of several machines."""
+    inputs = [*INPUTS, "run_context"]
+    return _namespaced([Node(nodes.write_inputs, inputs, "worker_command", name="write_inputs", tags=EITHER)])
+
+
 def create_publish_pipeline() -> Pipeline:
     """Save a checkpoint as a model version."""
     outputs = ["timellm_model", "training_history"]

@@ -6,12 +6,12 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from timellm_pipeline.worker_group import WorkerGroup
+from timellm_pipeline.workers.group import WorkerGroup
 
 STOPPING = [number for name in ("SIGTERM", "SIGINT", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
 
 
-class TrainingStopped(BaseException):
+class StoppedBySignal(BaseException):
     """A signal stopped training, and a checkpoint was saved. Not an Exception, so that it is not handled as a failure.
 
     Attributes:

@@ -18,14 +18,17 @@ from conftest import ROOT, make_inputs, small_parameters
 from timellm_pipeline.errors import BackboneError, ParameterError, TrainingError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.parameters import parse_parameters
+from timellm_pipeline.parameters.workers import refuse_idle_workers
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.gradients import Gradients
 from timellm_pipeline.training.handoff import Handoff
-from timellm_pipeline.training.launch import number_of_workers, train
+from timellm_pipeline.training.launch import train
 from timellm_pipeline.training.preparation import prepare_training
 from timellm_pipeline.training.result import TrainingResult
 from timellm_pipeline.training.updates import Updates
-from timellm_pipeline.worker_group import WorkerGroup
+from timellm_pipeline.workers.elastic import number_of_workers
+from timellm_pipeline.workers.folder import WorkFolder
+from timellm_pipeline.workers.group import WorkerGroup
 
 TRAINING = {"accumulate": 3, "max_steps": 20, "save_steps": 6, "validate_steps": 9, "log_steps": 3}
 
@@ -53,10 +56,11 @@ def test_any_number_of_workers_gives_the_bytes_of_one(
     raw_series: pd.DataFrame, backbones: dict[str, Path], tmp_path: Path, linear: str
 ) -> None:
     """Updates of three steps, the last one of two; validation is shared too."""
-    results = [
-        trained(raw_series, backbones["llama"], tmp_path / str(count), count, model={"linear": linear})
-        for count in (1, 2, 3)
-    ]
+    llama, groups = backbones["llama"], {"model": {"linear": linear}}
+    results = [trained(raw_series, llama, tmp_path / str(count), count, **groups) for count in (1, 2, 3)]
+    if linear == "plain":
+        groups["workers"] = {"processes": 2, "shard": "layers", "restarts": 0}
+        results.append(trained(raw_series, llama, tmp_path / "shared", 2, **groups))
     assert len({digest(result) for result in results}) == 1
     for name in ("training_id", "content_id", "validation_mse", "steps_run", "trained"):
         assert len({getattr(result.record, name) for result in results}) == 1, name
@@ -102,7 +106,7 @@ def test_what_is_killed_is_resumed_with_the_same_bytes(
     csv = tmp_path / "series.csv"
     raw_series.to_csv(csv, index=False)
     arguments = [str(ROOT), str(csv), str(backbones["llama"]), str(tmp_path / "killed")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests/training"), str(ROOT / "src")])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests/workers"), str(ROOT / "src")])}
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], env=environment)
     workers = wait_for_workers(tmp_path / "killed", process)
     os.kill(workers[0] if killed == "worker" else process.pid, signal.SIGKILL)
@@ -151,19 +155,27 @@ def test_the_inputs_are_read_back_as_they_were(
     parameters = small_parameters(backbones["llama"], training=TRAINING, workers={"processes": 2})
     data, source, store = make_inputs(raw_series, parameters), BackboneSource(tmp_path / "c"), CheckpointStore(tmp_path)
     training = prepare_training(data, parameters, source, store)
-    Handoff(tmp_path, data, parameters, source, store, "v", None, training.linear).write()
-    read = Handoff.read(tmp_path)
+    folder = WorkFolder(tmp_path / "work")
+    Handoff(folder, data, parameters, source, store, "v", None, training.linear).write()
+    read = Handoff.read(folder)
     again = prepare_training(read.data, read.parameters, read.source, read.store, linear=read.linear)
     assert again.facts == training.facts and again.linear.digest() == training.linear.digest()
-    assert read.version == "v" and read.start is None and read.error() is None and read.stop() is None
-    read.report_error(TrainingError("a", where="b", do="c"))
-    read.report_error(TrainingError("later", where="b", do="c"))
-    assert isinstance(read.error(), TrainingError) and str(read.error()) == "a\n  where: b\n  do:    c"
-    read.report_stop(15, "stopped")
-    read.report_done(7)
-    assert read.stop() == (15, "stopped") and read.steps_run() == 7
-    with pytest.raises(TrainingError, match="does not contain the inputs of a training"):
-        Handoff.read(tmp_path / "nothing")
+    assert read.version == "v" and read.start is None
+    with pytest.raises(TrainingError, match="does not contain the inputs of worker processes"):
+        Handoff.read(WorkFolder(tmp_path / "nothing"))
+
+
+def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """The first error counts; a new start clears the reports of the earlier one."""
+    folder = WorkFolder(tmp_path)
+    assert folder.error() is None and folder.stop() is None
+    folder.report_error(TrainingError("a", where="b", do="c"))
+    folder.report_error(TrainingError("later", where="b", do="c"))
+    assert isinstance(folder.error(), TrainingError) and str(folder.error()) == "a\n  where: b\n  do:    c"
+    folder.report_stop(15, "stopped")
+    assert folder.stop() == (15, "stopped")
+    folder.clear()
+    assert folder.error() is None and folder.stop() is None
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -178,13 +190,14 @@ def test_each_step_is_run_by_one_worker_also_after_a_resume(size: int, step: int
         unused: Any = None  # model and loss scaler: only the order is asked for
         gradients = Gradients(unused, windows, updates, unused, training, WorkerGroup(rank, size))
         own.append(list(gradients._own_order(step)))
-    expected = []
     while step < 20:
         update = updates.after(step)
-        expected += [(number % size, which) for number, which in enumerate(gradients.order(update))]
+        order = list(gradients.order(update))
+        for first in range(0, len(order), size):
+            share = order[first : first + size]
+            for rank in range(size):  # a worker without a step repeats one of the others
+                np.testing.assert_array_equal(own[rank].pop(0), share[rank % len(share)])
         step = update.last
-    for rank, which in expected:
-        np.testing.assert_array_equal(own[rank].pop(0), which)
     assert not any(own)
 
 
@@ -192,20 +205,37 @@ def test_a_group_of_one_is_a_process_that_trains_alone() -> None:
     """No communication, and every step is its own."""
     group = WorkerGroup.current()
     assert (group.rank, group.size, group.is_first) == (0, 1, True)
-    assert group.gather(3) == [3] and group.from_first("x") == "x" and all(map(group.runs, range(5)))
+    assert group.gather(3) == [3] and group.from_first("x") == "x"
 
 
 @pytest.mark.parametrize(
-    ("training", "message"),
+    ("training", "do"),
     [
         ({"batch_size": 32, "accumulate": 1}, "training.batch_size=16,training.accumulate=2 has updates of as many"),
-        ({"batch_size": 3, "accumulate": 1}, "workers.processes 2 is more than training.accumulate 1"),
+        ({"batch_size": 3, "accumulate": 1}, "use fewer workers, or raise training.accumulate"),
     ],
 )
-def test_more_workers_than_steps_of_an_update_are_refused(training: dict[str, int], message: str) -> None:
+def test_more_workers_than_steps_of_an_update_are_refused(training: dict[str, int], do: str) -> None:
     """With the setting that has updates of the same size."""
+    with pytest.raises(ParameterError, match="2 workers are more than training.accumulate 1") as caught:
+        refuse_idle_workers(2, parse_parameters({"training": training}).training)
+    assert do in caught.value.do
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"workers": {"processes": 1}}, "needs several workers"),
+        ({"backbone": {"quantization": "nf4"}}, "gives wrong weights without an error"),
+        ({"backbone": {"name": "none"}}, "needs a language model"),
+        ({"backbone": {"weights": "random"}}, "draws whole layers"),
+        ({"training": {"compile": True}}, "does not support shared layers"),
+    ],
+)
+def test_settings_that_do_not_work_with_shared_layers_are_refused(groups: dict[str, Any], message: str) -> None:
+    """Before anything is loaded."""
     with pytest.raises(ParameterError, match=message):
-        parse_parameters({"training": training, "workers": {"processes": 2}})
+        parse_parameters({**groups, "workers": {"processes": 2, "shard": "layers", **groups.get("workers", {})}})
 
 
 def test_auto_is_one_worker_without_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +243,7 @@ def test_auto_is_one_worker_without_gpus(monkeypatch: pytest.MonkeyPatch) -> Non
     parameters = parse_parameters({"training": {"accumulate": 4}, "workers": {"processes": "auto"}})
     for gpus, expected in ((0, 1), (1, 1), (3, 3), (8, 4)):
         monkeypatch.setattr(torch.cuda, "device_count", lambda gpus=gpus: gpus)
-        assert number_of_workers(parameters) == expected
+        assert number_of_workers(parameters.workers, 4) == expected
 
 
 def test_several_workers_are_refused_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,4 +251,4 @@ def test_several_workers_are_refused_on_windows(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "platform", "win32")
     parameters = parse_parameters({"training": {"accumulate": 4}, "workers": {"processes": 2}})
     with pytest.raises(TrainingError, match="not supported on Windows"):
-        number_of_workers(parameters)
+        number_of_workers(parameters.workers)

@@ -38,10 +38,6 @@ class WorkerGroup:
         """Whether this worker locks, writes and chooses checkpoints."""
         return self.rank == 0
 
-    def runs(self, number: int) -> bool:
-        """Whether this worker computes the item with this number of a round-robin distribution."""
-        return number % self.size == self.rank
-
     def gather(self, value: Any) -> list[Any]:
         """The value of each worker, by rank. All workers must call it."""
         if self.size == 1:
@@ -72,7 +68,8 @@ class WorkerGroup:
 
         Args:
             weights: weights whose gradients are set.
-            gradients: flat gradients of the own steps, in order.
+            gradients: flat gradients of the own steps, one for each round of `size` steps; that of a worker without a
+                step of its own in the last round is not added.
             num_steps: steps of the update.
         """
         import torch
@@ -84,8 +81,7 @@ class WorkerGroup:
         added: torch.Tensor | None = None
         for first in range(0, num_steps, self.size):
             sent = torch.zeros(part_size * self.size, device=device, dtype=dtype)
-            if first // self.size < len(gradients):
-                sent[:total] = gradients[first // self.size]
+            sent[:total] = gradients[first // self.size]
             received = torch.empty_like(sent)
             dist.all_to_all_single(received, sent)
             for part in received.view(self.size, part_size)[: num_steps - first]:
