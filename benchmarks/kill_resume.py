@@ -1,17 +1,21 @@
 """Kill a real `kedro run` many times, and compare its results with those of an undisturbed run.
 
     python benchmarks/kill_resume.py --kills 30
+    python benchmarks/kill_resume.py --kills 20 --workers 2
 
-Each process is killed (SIGKILL) at a random moment after it has published a new checkpoint. At the end the model's
-weights and the test metrics must be byte-equal, and so must the history except for its time columns.
+A process is killed (SIGKILL) at a random moment after a new checkpoint has been published: `kedro run` itself or, with
+workers, one of them. The undisturbed run has one process and no workers. At the end the model's weights and the test
+metrics must be byte-equal, and so must the history except for its time columns.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,22 +23,26 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 
 ROOT = Path(__file__).parents[1]
 TIME_COLUMNS = ["seconds_per_step", "peak_memory_mib"]
 LONGEST_WAIT = 3.0  # seconds after a new checkpoint within which the process is killed
 
 
-def command(data_root: Path, steps: int) -> list[str]:
-    """A real training on SmolLM2's first two layers with a checkpoint every second step."""
+def command(data_root: Path, steps: int, workers: int) -> list[str]:
+    """A real training on SmolLM2's first two layers with a checkpoint every second update."""
     params = {
+        "workers.processes": workers,
+        "workers.restarts": 1000,
         "data_root": data_root.as_posix(),
         "backbone.layers": 2,
         "window.window_step": 7,
-        "training.batch_size": 16,
+        "training.batch_size": 8,
+        "training.accumulate": 2,
         "training.max_steps": steps,
         "training.max_epochs": 100,
-        "training.save_steps": 2,
+        "training.save_steps": 4,
         "training.validate_steps": 25,
         "training.log_steps": 1,
         "training.patience": 1000,
@@ -63,18 +71,42 @@ def last_step(data_root: Path) -> int:
     return int(lines[0][-1].split(",")[0]) if lines and len(lines[0]) > 1 else 0
 
 
-def run_until_killed(data_root: Path, steps: int, rng: random.Random, log: Path) -> tuple[int, bool]:
-    """Start the command and kill it after a new checkpoint. Returns its exit status and whether it was killed."""
-    before = newest_step(data_root)
+def workers_of(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """The worker processes of a command, which are its children."""
+    try:
+        return [child for child in psutil.Process(process.pid).children() if "work" in child.cmdline()]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def run_until_killed(words: list[str], data_root: Path, rng: random.Random, log: Path, most: int) -> tuple[int, int]:
+    """Run the command; after each new checkpoint, kill it or one of its workers. Returns its exit status and the kills.
+
+    Args:
+        most: number of kills after which the command is left alone.
+    """
+    kills = 0
     with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(command(data_root, steps), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
-        while process.poll() is None and newest_step(data_root) <= before:
-            time.sleep(0.02)
-        try:
-            return process.wait(timeout=rng.uniform(0, LONGEST_WAIT)), False
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait(), True
+        process = subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+        while kills < most:
+            before = newest_step(data_root)
+            while process.poll() is None and newest_step(data_root) <= before:
+                time.sleep(0.02)
+            try:
+                return process.wait(timeout=rng.uniform(0, LONGEST_WAIT)), kills
+            except subprocess.TimeoutExpired:
+                kills += 1
+            workers = workers_of(process)
+            victim = rng.randrange(len(workers) + 1)
+            if victim == len(workers):
+                process.kill()
+                status = process.wait()
+                psutil.wait_procs(workers, timeout=60)  # without their parent they save and leave
+                return status, kills
+            os.kill(workers[victim].pid, signal.SIGKILL)
+            print(f"{'':>7}  {'':>12}  {'':>12}  {newest_step(data_root):>21}  worker killed", flush=True)
+            psutil.wait_procs(workers, timeout=60)  # all of them are started again
+        return process.wait(), kills
 
 
 def newest(data_root: Path, pattern: str) -> Path:
@@ -101,24 +133,22 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     rng = random.Random(options.seed)
     folder = Path(tempfile.mkdtemp(prefix="kill_resume-"))
     undisturbed, disturbed, log = folder / "undisturbed", folder / "disturbed", folder / "log.txt"
     print(f"undisturbed run of {options.steps} steps …", flush=True)
-    subprocess.run(command(undisturbed, options.steps), cwd=ROOT, check=True, capture_output=True)
+    if options.workers > 1:  # the number of threads is part of the content id
+        os.environ["OMP_NUM_THREADS"] = "1"
+    subprocess.run(command(undisturbed, options.steps, 1), cwd=ROOT, check=True, capture_output=True)
     print("process  resumed from  steps it ran  checkpoint at its end  ended by", flush=True)
+    words = command(disturbed, options.steps, options.workers)
     kills = processes = 0
-    status, killed = 0, True
-    while killed or kills < options.kills:
-        if kills < options.kills:
-            status, killed = run_until_killed(disturbed, options.steps, rng, log)
-        else:
-            with log.open("w", encoding="utf-8") as out:
-                words = command(disturbed, options.steps)
-                done = subprocess.run(words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False)
-            status, killed = done.returncode, False
-        kills, processes = kills + killed, processes + 1
+    while True:
+        status, found_kills = run_until_killed(words, disturbed, rng, log, options.kills - kills)
+        killed = status == -signal.SIGKILL
+        kills, processes = kills + found_kills, processes + 1
         text = log.read_text(encoding="utf-8")
         found = re.search(r"resuming from step ([\d,]+)", text)
         ended = "SIGKILL" if killed else f"itself, status {status}"

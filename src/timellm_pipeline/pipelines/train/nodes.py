@@ -118,8 +118,8 @@ def write_inputs(
     training = prepare_training(data, settings, backbone, step_checkpoints, linear=linear_part)
     folder = write_inputs(training, step_checkpoints, run_context["version"])
     command = (
-        "torchrun --nnodes MACHINES --nproc-per-node GPUS --rdzv-backend c10d --rdzv-endpoint HOST:29400 --rdzv-id train "
-        f"--max-restarts 3 -m timellm_pipeline work {shlex.quote(str(folder.absolute()))}"
+        "torchrun --nnodes MACHINES --nproc-per-node GPUS --rdzv-backend c10d --rdzv-endpoint HOST:29400 "
+        f"--rdzv-id train --max-restarts 3 -m timellm_pipeline work {shlex.quote(str(folder.absolute()))}"
     )
     log.info("run on each machine, then `kedro run --pipeline train` with the same parameters:\n  %s", command)
     return command + "\n"
