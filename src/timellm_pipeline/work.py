@@ -14,6 +14,7 @@ from pathlib import Path
 
 from timellm_pipeline.diagnosis import diagnose
 from timellm_pipeline.errors import TrainingError
+from timellm_pipeline.workers.elastic import refuse_missing_gpus
 from timellm_pipeline.workers.folder import WorkFolder
 from timellm_pipeline.workers.group import WorkerGroup
 from timellm_pipeline.workers.signals import StoppedBySignal
@@ -37,10 +38,11 @@ def work(path: Path) -> int:
     restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
     if restarts and folder.error() is not None:
         return 1  # a restart does not help: a user has to act
-    rank = _from_environment("RANK")
+    rank, local_rank = _from_environment("RANK"), _from_environment("LOCAL_RANK")
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.ERROR, format="%(asctime)s  %(message)s")
     if torch.cuda.is_available():
-        torch.cuda.set_device(_from_environment("LOCAL_RANK"))
+        refuse_missing_gpus(local_rank + 1)
+        torch.cuda.set_device(local_rank)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=timedelta(seconds=job["timeout"]))
     group = WorkerGroup.current()

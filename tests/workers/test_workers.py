@@ -239,11 +239,20 @@ def test_settings_that_do_not_work_with_shared_layers_are_refused(groups: dict[s
 
 
 def test_auto_is_one_worker_without_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With GPUs, as many as can share an update."""
+    """With GPUs, as few as run an update of four steps in the fewest rounds."""
     parameters = parse_parameters({"training": {"accumulate": 4}, "workers": {"processes": "auto"}})
-    for gpus, expected in ((0, 1), (1, 1), (3, 3), (8, 4)):
+    for gpus, expected in ((0, 1), (1, 1), (2, 2), (3, 2), (8, 4)):
         monkeypatch.setattr(torch.cuda, "device_count", lambda gpus=gpus: gpus)
         assert number_of_workers(parameters.workers, 4) == expected
+
+
+def test_more_workers_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers cannot share a GPU; on a CPU any number is allowed."""
+    workers = parse_parameters({"training": {"accumulate": 4}, "workers": {"processes": 3}}).workers
+    assert number_of_workers(workers) == 3
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(TrainingError, match="3 workers need as many GPUs; this machine has 2"):
+        number_of_workers(workers)
 
 
 def test_several_workers_are_refused_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from timellm_pipeline.linear.fitter import Fitter, MapsOf, Task
 from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.linear.maps import Maps
 from timellm_pipeline.linear.part import FORMAT, Chosen, LinearFacts, LinearPart, Tried
-from timellm_pipeline.linear.workers import one_thread_each
+from timellm_pipeline.linear.threads import one_thread_each
 from timellm_pipeline.parameters import EvaluationParams, ModelParams, WindowParams
 from timellm_pipeline.series.frequency import season_length, seasons_of
 from timellm_pipeline.series.identity import digest_of, digest_of_arrays
@@ -43,7 +43,7 @@ CENTERS: tuple[Center, ...] = ("mean", "naive", "seasonal_naive")
 NUM_CHOSEN = 8  # candidates whose mean is the forecast
 SHORT_SHARE = 0.5  # smallest weight of the best baseline where validation is short
 MOST_BYTES = 2**31  # limit of the moments of single series; above it one map is shared by all series
-MOMENTS_PER_SERIES = 30  # moments and maps of a series that exist at the same time, with four workers
+MOMENTS_PER_SERIES = 30  # moments and maps of a series that exist at the same time, with four threads
 
 NAIVE, SEASONAL_NAIVE = Candidate(kind="rule", center="naive"), Candidate(kind="rule", center="seasonal_naive")
 RIDGES = tuple(Candidate(kind="plain", penalty=penalty) for penalty in PLAIN_PENALTIES)
@@ -54,8 +54,8 @@ def fit_ridge(task: Task) -> LinearPart:
 
     It is the same ridge, on the same windows, as the candidate of `fit_linear`.
     """
-    with one_thread_each() as workers:
-        fitter = Fitter(task, Folds.of(task.rows, task.window, most=1), False, workers)
+    with one_thread_each() as threads:
+        fitter = Fitter(task, Folds.of(task.rows, task.window, most=1), False, threads)
         ridge = min(RIDGES, key=lambda candidate: fitter.validation.mse(fitter.maps(candidate)))
         return _part(fitter, {ridge: 1.0}, functools.partial(fitter.maps, ridge), (), "")
 
@@ -105,8 +105,8 @@ def choose_linear(
     """
     num_series = task.scaled.num_series
     per_series = kind == "structured" and num_series > 1 and _fits(num_series, task.window)
-    with one_thread_each() as workers:
-        fitter = Fitter(task, Folds.of(task.rows, task.window), per_series, workers)
+    with one_thread_each() as threads:
+        fitter = Fitter(task, Folds.of(task.rows, task.window), per_series, threads)
         return _choose(fitter, kind, seasons, per_series, inputs_id)
 
 
@@ -212,7 +212,7 @@ def _within_limit(
 
     @functools.cache
     def ends(fold: int | None) -> tuple[Maps, Maps]:
-        maps = fitter.workers.map(lambda one: fitter.maps(one, fold), averaged)
+        maps = fitter.threads.map(lambda one: fitter.maps(one, fold), averaged)
         return sum(maps, start=torch.zeros(())) / len(averaged), fitter.maps(baseline, fold)
 
     def moved(share: float, fold: int | None) -> Maps:

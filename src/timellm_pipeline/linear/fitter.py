@@ -13,14 +13,14 @@ from timellm_pipeline.linear.effects import KnownEffects
 from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.linear.maps import Maps, center_map, fit_maps
 from timellm_pipeline.linear.moments import Moments, centred, centred_together, inverse_deviation
-from timellm_pipeline.linear.workers import Workers
+from timellm_pipeline.linear.threads import Threads
 from timellm_pipeline.parameters import WindowParams
 from timellm_pipeline.series.frequency import season_length
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.prepare import WindowData
 from timellm_pipeline.series.windows import Windows, windows_between
 
-CALLER = Workers()
+CALLER = Threads()
 FEWEST_HORIZONS = 16  # as evaluation/significance.py: errors over a shorter range decide nothing
 MOST_WINDOWS = 20_000_000  # limit of training windows: more are evenly subsampled
 
@@ -82,12 +82,12 @@ class Fitter:
         task: what to fit on.
         folds: blocks of the cross-validation.
         per_series: whether moments of single series are kept.
-        workers: threads that compute.
+        threads: threads that compute.
     """
 
-    def __init__(self, task: Task, folds: Folds, per_series: bool, workers: Workers = CALLER) -> None:
-        self.task, self.folds, self.workers = task, folds, workers
-        self._sums = _sums(task, folds, per_series, workers)
+    def __init__(self, task: Task, folds: Folds, per_series: bool, threads: Threads = CALLER) -> None:
+        self.task, self.folds, self.threads = task, folds, threads
+        self._sums = _sums(task, folds, per_series, threads)
         self.validation = Moments.of(task.validation, task.scaled.num_series if per_series else 1)
         self.num_windows = int(self._sums.plain[0].num_windows.sum())
 
@@ -119,7 +119,7 @@ class Fitter:
         """MSEs of a candidate around each center: on each fold, fitted without it, and last on validation."""
         sets: list[tuple[int | None, Moments]] = [*enumerate(self._sums.held), (None, self.validation)]
         by_set = list(
-            self.workers.map(lambda one: [one[1].mse(maps) for maps in self._family(candidate, centers, one[0])], sets)
+            self.threads.map(lambda one: [one[1].mse(maps) for maps in self._family(candidate, centers, one[0])], sets)
         )
         found = (candidate.model_copy(update={"center": center}) for center in centers)
         return dict(zip(found, np.array(by_set).T))
@@ -132,7 +132,7 @@ class Fitter:
         return fit_maps(moments, candidate, maps)
 
 
-def _sums(task: Task, folds: Folds, per_series: bool, workers: Workers) -> _Sums:
+def _sums(task: Task, folds: Folds, per_series: bool, threads: Threads) -> _Sums:
     """Moments of the training windows, in one pass over them."""
     lengths = task.window.seq_len, task.window.pred_len
     groups = task.scaled.num_series if per_series else 1
@@ -148,9 +148,9 @@ def _sums(task: Task, folds: Folds, per_series: bool, workers: Workers) -> _Sums
             weighted.add(series, x, y, inverse_deviation(x))
         return Moments.of(windows, groups), weighted
 
-    # Workers take them in groups, which wait for their largest: pieces of a group should be equally large.
+    # Threads take them in groups, which wait for their largest: pieces of a group should be equally large.
     pieces = sorted(folds.pieces(), key=lambda piece: piece[0] - piece[1])
-    for (first, _), (unweighted, weighted) in zip(pieces, workers.map(moments_of, pieces)):
+    for (first, _), (unweighted, weighted) in zip(pieces, threads.map(moments_of, pieces)):
         for fit in fits:
             if fit == 0 or not folds.excludes(fit - 1, first):
                 plain[fit] += unweighted.total()

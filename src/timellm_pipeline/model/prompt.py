@@ -55,18 +55,40 @@ class PromptTokens:
 class PromptWriter:
     """Writes and tokenises the prompts of batches on the CPU.
 
+    Args:
+        tokenizer: fast tokenizer of the backbone.
+        prompt, window: the parameter groups with these names.
+        description: description of the series.
+        positions: positions that the backbone has; None: no limit.
+
     Attributes:
         shared_ids: token ids that every prompt starts with.
         longest_probe: tokens of the longest of some prompts with long numbers; bounds the prompt length.
-        most_tokens: largest number of tokens that the backbone has positions for; None: no limit.
+        most_tokens: largest number of tokens that leaves positions for the patches; None: no limit.
+
+    Raises PromptError if prompt and patches need more positions than the backbone has.
     """
 
-    def __init__(self, tokenizer: Any, prompt: PromptParams, window: WindowParams, description: str) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        prompt: PromptParams,
+        window: WindowParams,
+        description: str,
+        positions: int | None = None,
+    ) -> None:
         self.tokenizer, self.prompt, self.window, self.description = tokenizer, prompt, window, description
         probes = [self._tokenise(text) for text in self._probe_texts()]
         self.shared_ids: list[int] = probes[0][: min(common_length(probes[0], probe) for probe in probes[1:])]
         self.longest_probe = max(len(ids) for ids in probes)
-        self.most_tokens: int | None = None
+        self.most_tokens = None if positions is None else positions - window.patches_per_window
+        if self.most_tokens is not None and self.longest_probe > self.most_tokens:
+            raise PromptError(
+                f"prompt ({self.longest_probe} tokens) and patches ({window.patches_per_window}) need "
+                f"{self.longest_probe + window.patches_per_window} positions; the backbone has {positions}",
+                where="prompt.description, window.stride",
+                do="shorten prompt.description, or raise window.stride so that a window has fewer patches",
+            )
 
     def about(self, facts: Sequence[str], known: KnownValues | None) -> list[str]:
         """What the prompts say about the series and the known columns of windows; empty if they say nothing.
@@ -193,17 +215,3 @@ def describe_series(
     name = frequency_in_words(frequency)
     article = "An" if name.startswith(("hourly", "evenly")) else "A"
     return f"{article} {name} series with {count} ({named}) from {first} to {last}."
-
-
-def refuse_long_prompt(writer: PromptWriter, window: WindowParams, config: Any) -> None:
-    """Raise PromptError if prompt and patches need more positions than the backbone with this config has."""
-    positions = getattr(config, "max_position_embeddings", None)
-    writer.most_tokens = None if positions is None else positions - window.patches_per_window
-    needed = writer.longest_probe + window.patches_per_window
-    if positions is not None and needed > positions:
-        raise PromptError(
-            f"prompt ({writer.longest_probe} tokens) and patches ({window.patches_per_window}) need {needed} "
-            f"positions; the backbone has {positions}",
-            where="prompt.description, window.stride",
-            do="shorten prompt.description, or raise window.stride so that a window has fewer patches",
-        )

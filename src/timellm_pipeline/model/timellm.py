@@ -19,7 +19,7 @@ from timellm_pipeline.model.folder import WEIGHTS, shapes_in
 from timellm_pipeline.model.future import forecast_table, panel_of_frame, select_windows
 from timellm_pipeline.model.inference import Forecaster, Outputs
 from timellm_pipeline.model.network import Network
-from timellm_pipeline.model.prompt import PromptWriter, refuse_long_prompt
+from timellm_pipeline.model.prompt import PromptWriter
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.model.sizes import trainable_shapes
 from timellm_pipeline.model.upstream import from_upstream_names
@@ -77,8 +77,8 @@ class TimeLLM(Forecaster):
     ) -> None:
         writer = None
         if backbone is not None:
-            writer = PromptWriter(tokenizer, prompt, window, description)
-            refuse_long_prompt(writer, window, backbone.config)
+            positions = getattr(backbone.config, "max_position_embeddings", None)
+            writer = PromptWriter(tokenizer, prompt, window, description, positions)
         network = Network(window, model, backbone, writer.shared_ids if writer else ())
         linear = linear or LinearPart.mean_of_window(window.seq_len, window.pred_len)
         super().__init__(linear, network, writer, compute or Compute(), alpha)

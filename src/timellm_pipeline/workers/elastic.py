@@ -25,21 +25,40 @@ ELASTIC = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 INTERVAL = 0.5  # seconds between looks at the workers
 
 
-def number_of_workers(workers: WorkersParams, most: int | None = None) -> int:
-    """Number of workers: as given, or, for `auto`, the GPUs of this machine, at most `most`.
+def number_of_workers(workers: WorkersParams, steps: int | None = None) -> int:
+    """Number of workers: as given, or, for `auto`, the GPUs of this machine that the work needs.
 
-    Raises TrainingError for several workers on Windows.
+    Args:
+        workers: the parameter group `workers`.
+        steps: steps of an update. `auto` takes as few GPUs as run them in the fewest rounds: of 3 GPUs, 2 for 4 steps.
+
+    Raises TrainingError for several workers on Windows, and for more workers than GPUs.
     """
     gpus = torch.cuda.device_count()
-    automatic = max(gpus if most is None else min(gpus, most), 1)
-    processes = automatic if workers.processes == "auto" else workers.processes
+    if workers.processes == "auto":
+        rounds = 1 if steps is None else -(-steps // max(min(gpus, steps), 1))
+        processes = max(gpus if steps is None else -(-steps // rounds), 1)
+    else:
+        processes = workers.processes
     if processes > 1 and sys.platform == "win32":
         raise TrainingError(
             "several workers are not supported on Windows",
             where="workers.processes",
             do="set workers.processes=1, or use Linux, for example in WSL",
         )
+    refuse_missing_gpus(processes)
     return processes
+
+
+def refuse_missing_gpus(processes: int) -> None:
+    """Raise TrainingError if a machine with GPUs has fewer than workers: two cannot share a GPU."""
+    gpus = torch.cuda.device_count()
+    if gpus and processes > gpus:
+        raise TrainingError(
+            f"{processes} workers need as many GPUs; this machine has {gpus}",
+            where="workers.processes",
+            do=f"set workers.processes to {gpus} or less (torchrun: --nproc-per-node), or auto",
+        )
 
 
 def run_workers(folder: WorkFolder, workers: WorkersParams, processes: int) -> None:

@@ -12,14 +12,14 @@ from typing import TypeVar
 
 import torch
 
-MOST_WORKERS = 4  # each needs memory for its task
+MOST_THREADS = 4  # each needs memory for its task
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Workers:
+class Threads:
     """Threads that run tasks. PyTorch releases Python's lock in its operations.
 
     Attributes:
@@ -38,13 +38,13 @@ class Workers:
 
 
 @contextmanager
-def one_thread_each() -> Iterator[Workers]:
-    """As many workers as PyTorch uses threads, at most four, while PyTorch uses one."""
+def one_thread_each() -> Iterator[Threads]:
+    """As many threads as PyTorch uses threads, at most four, while PyTorch uses one."""
     threads = torch.get_num_threads()
-    count = min(threads, MOST_WORKERS)
+    count = min(threads, MOST_THREADS)
     torch.set_num_threads(1)  # of the whole process, until the tasks are done
     try:
         with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield Workers(pool, count)
+            yield Threads(pool, count)
     finally:
         torch.set_num_threads(threads)
