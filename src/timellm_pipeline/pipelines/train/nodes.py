@@ -120,7 +120,8 @@ def write_inputs(
     command = (
         # Without the variable, a restarted group would read the addresses of the dead one (pytorch#135712).
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --nnodes MACHINES --nproc-per-node GPUS --rdzv-backend c10d "
-        f"--rdzv-endpoint HOST:29400 --rdzv-id train --max-restarts 3 -m timellm_pipeline work {shlex.quote(str(folder.absolute()))}"
+        "--rdzv-endpoint HOST:29400 --rdzv-id train --max-restarts 3 "
+        f"-m timellm_pipeline work {shlex.quote(str(folder.absolute()))}"
     )
     log.info("run on each machine, then `kedro run --pipeline train` with the same parameters:\n  %s", command)
     return command + "\n"
