@@ -16,7 +16,7 @@ from timellm_pipeline.evaluation.scores import TestScores
 from timellm_pipeline.evaluation.significance import Comparison, compare_origins
 from timellm_pipeline.linear.fit import fit_linear
 from timellm_pipeline.model.compute import Compute
-from timellm_pipeline.model.inference import forecast_parts
+from timellm_pipeline.model.parts import forecast_parts
 from timellm_pipeline.parameters import parse_parameters
 from timellm_pipeline.series.prepare import prepare
 

@@ -14,7 +14,7 @@ from timellm_pipeline.evaluation.scores import TestScores
 from timellm_pipeline.evaluation.significance import needed_origins, num_cosines, standard_error, t_quantile
 from timellm_pipeline.linear.fit import fit_linear
 from timellm_pipeline.linear.part import LinearPart
-from timellm_pipeline.model.batches import in_order
+from timellm_pipeline.model.array_windows import in_order
 from timellm_pipeline.model.intervals import MOST_WINDOWS
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.series.frequency import season_length

@@ -17,7 +17,7 @@ from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.linear.remainder import Remainder
 from timellm_pipeline.linear.residuals import Residuals
 from timellm_pipeline.model.compute import Compute
-from timellm_pipeline.model.inference import forecast_parts
+from timellm_pipeline.model.parts import forecast_parts
 from timellm_pipeline.series.known import Known
 from timellm_pipeline.series.windows import Windows, windows_between
 

@@ -152,7 +152,7 @@ def test_a_text_that_is_too_long_is_refused_before_the_first_step(backbones: dic
 
 def test_the_load_gate_passes_known_columns_and_texts_on(model: TimeLLM, tmp_path: Path) -> None:
     """Without them the other process would forecast something else, or fail."""
-    from timellm_pipeline.model.batches import ArrayWindows
+    from timellm_pipeline.model.array_windows import ArrayWindows
     from timellm_pipeline.model.window_files import read_windows, write_windows
 
     known = KnownValues(("promotion",), np.random.default_rng(0).random((2, 60, 1)).astype(np.float32))

@@ -11,7 +11,8 @@ import pytest
 from test_resume import LONG, assert_same, train
 
 from conftest import small_parameters
-from timellm_pipeline.model.batches import ArrayWindows, BatchMaker, load_batches
+from timellm_pipeline.model.array_windows import ArrayWindows
+from timellm_pipeline.model.batches import BatchMaker, load_batches
 from timellm_pipeline.training import loop as loop_module
 from timellm_pipeline.workers.signals import STOPPING, StoppedBySignal, StopSignals
 

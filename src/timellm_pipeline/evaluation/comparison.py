@@ -7,7 +7,7 @@ import numpy as np
 from timellm_pipeline.errors import ModelError
 from timellm_pipeline.evaluation.baselines import CHUNK
 from timellm_pipeline.evaluation.scores import TestScores
-from timellm_pipeline.model.batches import in_order
+from timellm_pipeline.model.array_windows import in_order
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.series.panel import Panel

@@ -12,7 +12,7 @@ import pandas as pd
 from timellm_pipeline.errors import shown
 from timellm_pipeline.evaluation.baselines import Forecast
 from timellm_pipeline.evaluation.by_series import FEW, ranked_series
-from timellm_pipeline.model.batches import ArrayWindows
+from timellm_pipeline.model.array_windows import ArrayWindows
 from timellm_pipeline.model.inference import Forecaster
 from timellm_pipeline.series.scaling import Scaler
 from timellm_pipeline.series.windows import Windows

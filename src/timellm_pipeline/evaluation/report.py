@@ -17,8 +17,8 @@ from timellm_pipeline.evaluation.scores import TestScores, season_errors
 from timellm_pipeline.evaluation.significance import Comparison, compare_origins
 from timellm_pipeline.linear.fit import fit_ridge
 from timellm_pipeline.linear.fitter import Task
+from timellm_pipeline.model.array_windows import in_order
 from timellm_pipeline.model.backbone import BackboneSource
-from timellm_pipeline.model.batches import in_order
 from timellm_pipeline.model.compute import compute_as_trained
 from timellm_pipeline.model.prompt import describe_scaled
 from timellm_pipeline.model.saved import SavedModel

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Float32, Int
 
 from timellm_pipeline.errors import SeriesError, shown
-from timellm_pipeline.model.batches import ArrayWindows
+from timellm_pipeline.model.array_windows import ArrayWindows
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.series.clock import refuse_future
 from timellm_pipeline.series.known import KnownValues

@@ -1,82 +1,25 @@
-"""Inference: forecasts of windows, batch by batch, as a linear part and a correction."""
+"""Inference: outputs of the network for windows, batch by batch, and a model's forecasts with them."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from timellm_pipeline.errors import ModelError
 from timellm_pipeline.linear.part import LinearPart
-from timellm_pipeline.linear.remainder import Remainder
-from timellm_pipeline.model.batches import ArrayWindows, Batch, BatchMaker, in_order, load_batches
+from timellm_pipeline.model.array_windows import ArrayWindows, in_order
+from timellm_pipeline.model.batches import Batch, BatchMaker, load_batches
 from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.model.network import Network
+from timellm_pipeline.model.parts import Outputs, Parts, forecast_parts
 from timellm_pipeline.model.prompt import PromptTokens, PromptWriter
 from timellm_pipeline.series.sources import BatchSource, SeriesWindows
 from timellm_pipeline.workers.group import WorkerGroup
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Forecasts of a batch, in scaled units.
-
-    Attributes:
-        which: window numbers.
-        linear: linear forecasts.
-        correction: output of the network; None if it was not run.
-        truth: targets.
-    """
-
-    which: Int[np.ndarray, "batch"]
-    linear: Float[np.ndarray, "batch pred_len"]
-    correction: Float[np.ndarray, "batch pred_len"] | None
-    truth: Float[np.ndarray, "batch horizon"]
-
-    def forecast(self, alpha: float) -> Float[np.ndarray, "batch pred_len"]:
-        """The linear forecast plus `alpha` times the correction, in float32."""
-        if self.correction is None or alpha == 0:
-            return self.linear.astype(np.float32)
-        return (self.linear + alpha * self.correction).astype(np.float32)
-
-
-# Outputs of a network for windows, in batches of a size, in index order.
-Outputs = Callable[[Remainder, int], Iterator[np.ndarray]]
-
-
-def forecast_parts(
-    linear: LinearPart,
-    outputs: Outputs | None,
-    windows: SeriesWindows,
-    batch_size: int,
-    label: str = "forecasts",
-) -> Iterator[Parts]:
-    """Iterator over the parts of the forecasts of each batch.
-
-    Args:
-        linear: the linear part.
-        outputs: outputs of the network; None: only the linear part.
-        windows: windows to forecast.
-        batch_size: windows per batch; the last batch may be short.
-        label: label of the progress bar.
-    """
-    series, remainder = linear.numbers(windows.names), Remainder(windows, linear.effects)
-    is_shown = WorkerGroup.current().is_first
-    with tqdm(total=len(windows), desc=label, unit="window", leave=False, disable=None if is_shown else True) as bar:
-        corrections = itertools.repeat(None) if outputs is None else outputs(remainder, batch_size)
-        for which, correction in zip(in_order(len(windows), batch_size), corrections):
-            x, y = remainder.gather(which)
-            forecast = linear.forecast(x, series[windows.channel(which)])
-            if linear.effects is not None:
-                effect = remainder.future(which, x.shape[1])
-                forecast, y = forecast + effect, (y + effect[:, : y.shape[1]]).astype(np.float32)
-            bar.update(len(which))
-            yield Parts(which, forecast, correction, y)
 
 
 def network_outputs(
@@ -185,15 +128,16 @@ class Forecaster:
             batch_size: windows per batch.
             label: label of the progress bar.
         """
-        outputs = None if self.alpha == 0 else self._outputs()
+        outputs = None if self.alpha == 0 else self.outputs()
         for batch in forecast_parts(self.linear, outputs, windows, batch_size, label):
             yield batch.which, batch.forecast(self.alpha), batch.truth
 
     def forecast_parts(self, windows: SeriesWindows, batch_size: int, label: str = "forecasts") -> Iterator[Parts]:
         """As `forecast_windows`, with linear part and correction apart. Needs the network."""
-        return forecast_parts(self.linear, self._outputs(), windows, batch_size, label)
+        return forecast_parts(self.linear, self.outputs(), windows, batch_size, label)
 
-    def _outputs(self) -> Outputs:
+    def outputs(self) -> Outputs:
+        """Computes outputs of the network, in this process or in worker processes."""
         return self._given_outputs or partial(network_outputs, self.network, self.writer, self.compute)
 
     def __call__(

@@ -3,11 +3,10 @@
 forecast = linear part + alpha * network
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from torch import Tensor, nn
 
 from timellm_pipeline.diagnosis import diagnosed
@@ -16,7 +15,8 @@ from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.model.backbone import BackboneSource, LoadedBackbone
 from timellm_pipeline.model.compute import Compute, Precision, compute_as_trained, resolve_compute
 from timellm_pipeline.model.folder import WEIGHTS, shapes_in
-from timellm_pipeline.model.future import forecast_table, panel_of_frame, select_windows
+from timellm_pipeline.model.forecast_tables import forecast_tables
+from timellm_pipeline.model.future import panel_of_frame
 from timellm_pipeline.model.inference import Forecaster, Outputs
 from timellm_pipeline.model.network import Network
 from timellm_pipeline.model.prompt import PromptWriter
@@ -39,7 +39,6 @@ from timellm_pipeline.workers.elastic import number_of_workers
 if TYPE_CHECKING:
     import pandas as pd
 
-WINDOWS_AT_ONCE = 10_000  # in one part of a forecast table: bounds memory
 ARGUMENTS = "TimeLLM.forecast(origins, levels, batch_size, gaps)"  # where invalid values are, in an error
 
 
@@ -236,22 +235,9 @@ class TimeLLM(Forecaster):
         """As `forecast`, for validated series in original units (`series.prepare.read_series`)."""
         import pandas as pd
 
-        return pd.concat(self.forecast_tables(panel, origins, levels, batch_size), ignore_index=True)
-
-    def forecast_tables(
-        self, panel: Panel, origins: int, levels: Iterable[int], batch_size: int
-    ) -> "Iterator[pd.DataFrame]":
-        """Iterator over parts of the table of `forecast_panel`, with at most about 10,000 windows each."""
-        saved, levels = self._saved(), tuple(levels)
-        selected = select_windows(panel, saved, origins)
-        forecasts: list[np.ndarray] = []
-        first = 0
-        for which, forecast, _ in self.forecast_windows(selected.windows, batch_size):
-            forecasts.append(forecast.astype(np.float64))
-            end = int(which[-1]) + 1
-            if end - first >= WINDOWS_AT_ONCE or end == len(selected.inputs):
-                yield forecast_table(selected.part(slice(first, end)), np.concatenate(forecasts), saved, levels)
-                first, forecasts = end, []
+        outputs = None if self.alpha == 0 else self.outputs()
+        tables = forecast_tables(self._saved(), outputs, panel, origins, levels, batch_size)
+        return pd.concat(tables, ignore_index=True)
 
     def load_upstream_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Load the weights of a published-code checkpoint (needs `model.prototypes: vocabulary`).

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from timellm_pipeline.model.batches import ArrayWindows, in_order
+from timellm_pipeline.model.array_windows import ArrayWindows, in_order
 from timellm_pipeline.series.known import KnownValues
 from timellm_pipeline.series.sources import SeriesWindows
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from timellm_pipeline.linear.remainder import Remainder
+from timellm_pipeline.model.array_windows import in_order
 from timellm_pipeline.model.backbone import BackboneSource
-from timellm_pipeline.model.batches import in_order
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.window_files import write_windows
 from timellm_pipeline.parameters import BackboneParams, WorkersParams

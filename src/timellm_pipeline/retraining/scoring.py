@@ -15,8 +15,8 @@ from timellm_pipeline.errors import BackboneError, ModelError
 from timellm_pipeline.evaluation.comparison import Scored, score_in_scale
 from timellm_pipeline.evaluation.report import baseline_forecasts, compare, score_test
 from timellm_pipeline.evaluation.scores import TestScores, season_errors
+from timellm_pipeline.model.array_windows import ArrayWindows
 from timellm_pipeline.model.backbone import BackboneSource
-from timellm_pipeline.model.batches import ArrayWindows
 from timellm_pipeline.model.compute import compute_as_trained
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM

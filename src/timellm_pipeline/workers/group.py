@@ -5,6 +5,7 @@ update are added in the order of the steps, whichever worker computed them. So a
 one process; an `all_reduce` would add them in another order.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ class WorkerGroup:
     @classmethod
     def current(cls) -> "WorkerGroup":
         """The group of this process, as `torch.distributed` was initialised."""
+        if "torch" not in sys.modules:  # it would take a second to learn that this process is alone
+            return cls()
         import torch.distributed as dist
 
         is_member = dist.is_available() and dist.is_initialized()

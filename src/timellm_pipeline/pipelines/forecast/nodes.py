@@ -4,11 +4,14 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from timellm_pipeline.model.backbone import BackboneSource
+from timellm_pipeline.model.forecast_tables import forecast_tables
+from timellm_pipeline.model.future import select_windows
+from timellm_pipeline.model.parts import Outputs
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.parameters import BackboneParams, DataParams, ForecastParams, WorkersParams
 from timellm_pipeline.pipelines.data.nodes import read_for_model
@@ -17,9 +20,6 @@ from timellm_pipeline.series.long_table import JOIN
 from timellm_pipeline.series.panel import Panel
 from timellm_pipeline.series.reading import RawFile
 from timellm_pipeline.series.validation import Wanted
-
-if TYPE_CHECKING:
-    from timellm_pipeline.model.timellm import TimeLLM
 
 log = logging.getLogger(__name__)
 
@@ -39,17 +39,21 @@ def forecast(
     backbone_place: BackboneParams,
     workers: WorkersParams,
 ) -> "ForecastTables":
-    """The forecast as tables, which are computed while they are written."""
-    from timellm_pipeline.model.compute import compute_as_trained
-    from timellm_pipeline.model.future import select_windows
-    from timellm_pipeline.model.timellm import TimeLLM
+    """The forecast as tables, which are computed while they are written.
 
+    torch is not imported, and no backbone loaded, if alpha is 0.
+    """
     select_windows(series, timellm_model, forecast.origins)  # raises errors before the backbone is loaded
     if timellm_model.intervals() is None and forecast.levels:
         log.warning("the model in %s is not calibrated: there are no prediction intervals", timellm_model.folder)
+    if timellm_model.config.alpha == 0:
+        return ForecastTables(timellm_model, None, series, forecast)
+    from timellm_pipeline.model.compute import compute_as_trained
+    from timellm_pipeline.model.timellm import TimeLLM
+
     compute = compute_as_trained(timellm_model.config.precision)
     model = TimeLLM.from_saved(timellm_model, backbone, compute, backbone_place, workers=workers)
-    return ForecastTables(model, series, forecast)
+    return ForecastTables(timellm_model, model.outputs(), series, forecast)
 
 
 @dataclass(frozen=True)
@@ -57,19 +61,24 @@ class ForecastTables:
     """A forecast in parts.
 
     Attributes:
-        model: the model, loaded.
+        saved: the model folder.
+        outputs: outputs of its network; None if alpha is 0.
         series: series to forecast.
         forecast: the parameter group `forecast`.
     """
 
-    model: "TimeLLM"
+    saved: SavedModel
+    outputs: Outputs | None
     series: Panel
     forecast: ForecastParams
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         """Iterator over the tables, with the names of a long file."""
         options = self.forecast
-        for table in self.model.forecast_tables(self.series, options.origins, options.levels, options.batch_size):
+        tables = forecast_tables(
+            self.saved, self.outputs, self.series, options.origins, options.levels, options.batch_size
+        )
+        for table in tables:
             yield named_as_in_file(table, self.series)
 
 
