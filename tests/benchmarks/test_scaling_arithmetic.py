@@ -1,8 +1,41 @@
-"""Expected speed of several workers: the arithmetic follows its assumptions."""
+"""Expected speed of several workers: the arithmetic follows its assumptions, and docs/scale-out.md shows its tables."""
+
+import re
+from pathlib import Path
 
 import pytest
 
-from scaling_arithmetic import MACHINES, NVLINK_4, PCIE, WORKERS, Work
+from conftest import ROOT
+from scaling_arithmetic import MACHINES, NETWORK, NVLINK_4, PCIE, WORKERS, Work, efficiency_table, traffic_table
+
+PAGES = [ROOT / "docs/scale-out.md", ROOT / "docs/zh/scale-out.md"]
+
+
+def numbers(rows: list[str]) -> list[list[str]]:
+    """The numbers of each row, as they are written."""
+    return [re.findall(r"[\d.]+", row) for row in rows]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=["en", "zh"])
+def test_the_page_shows_these_tables(page: Path) -> None:
+    """A reader who changes an assumption compares the new table with the page."""
+    rows = [row for row in page.read_text(encoding="utf-8").splitlines() if row.startswith("|")]
+    for table, unit in ((traffic_table(Work()), " ms"), (efficiency_table(Work()), " %")):
+        assert numbers([row for row in rows if unit in row]) == numbers(table.splitlines()[2:]), unit
+
+
+@pytest.mark.parametrize("page", PAGES, ids=["en", "zh"])
+def test_the_sentences_have_the_numbers_of_the_arithmetic(page: Path) -> None:
+    """A number in a sentence is read more often than one in a table."""
+    work, text = Work(), page.read_text(encoding="utf-8")
+    for gpu in ("A100", "H100"):
+        times = [*work.passes(gpu), sum(work.passes(gpu))]
+        shown = re.findall(rf"TFLOP .*{gpu} +([\d.]+) ms", text)
+        assert shown == [f"{1e3 * time:.1f}" for time in times], gpu
+    sizes = [f"{work.gradient_bytes(prototypes) / 1e6:.0f} MB" for prototypes in ("free", "vocabulary")]
+    layers = [f"{work.layer_bytes / 1e9:.1f} GB", f"{3 * work.gathered_bytes(8) / 1e9:.1f} GB"]
+    hidden = [rf"\b{work.hidden_from(gpu, link, 8)}\b" for gpu, link in MACHINES if link != NETWORK]
+    assert [one for one in sizes + layers + hidden if not re.search(one, text)] == []
 
 
 def test_one_step_for_each_worker_is_the_traffic_of_a_ring_all_reduce() -> None:

@@ -142,7 +142,7 @@ def test_the_table_names_a_gpu_that_fits() -> None:
         assert gpu == (fitting[0] if fitting else "none of these GPUs")
 
 
-@pytest.mark.parametrize("name", ["hosted.md"])
+@pytest.mark.parametrize("name", ["hosted.md", "scale-out.md"])
 @pytest.mark.parametrize("folder", ["docs", "docs/zh"])
 def test_the_page_shows_this_table(folder: str, name: str) -> None:
     """A table that was typed in is wrong after the next change."""
