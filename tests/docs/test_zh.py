@@ -148,7 +148,7 @@ def test_the_shapes_are_what_the_model_gives() -> None:
     assert printed.getvalue().splitlines() == blocks[at + 1].splitlines()
 
 
-@pytest.mark.parametrize("page", ["README.md", "questions.md"])
+@pytest.mark.parametrize("page", ["README.md", "questions.md", "hosted.md", "scale-out.md"])
 def test_links_lead_somewhere(page: str) -> None:
     """A link that is right in the folder above is broken here."""
     links = re.findall(r"\]\(([^)#:]+)\)", (ZH / page).read_text(encoding="utf-8"))

@@ -5,8 +5,13 @@ in float32, the keys and values of the prompt, and the activations that the forw
 backward pass.
 It reserves the CUDA context, and a tenth of the GPU for fragmentation and for grouped keys and values, which a GPU
 copies for each head (0.2 GiB at 32 layers). `benchmarks/gpu_check.py` compares the estimate with measured memory.
+
+With `workers.shard: layers` each worker keeps a part of every layer and gathers complete layers while they run. All
+other parts of the sum are complete on each worker. FSDP2 may keep the buffer of one more layer until it is reused; the
+reserved tenth covers it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +26,7 @@ BYTES = {  # per weight of the linear layers, by quantization
 }
 CONTEXT = 1.0  # GiB: CUDA, cuBLAS and their workspaces
 USABLE = 0.9
+GATHERED = 2  # complete layers beside the shared parts: FSDP2 gathers a layer while the one before it runs
 GIB = 2**30
 GPUS = {
     "16 GB without native bf16 (T4)": 14.7,
@@ -69,10 +75,21 @@ class BackboneSizes:
         """Number of weights of the embeddings, the first `layers` layers and the norms."""
         return self.vocabulary * self.width + layers * (self.linear + 2 * self.width) + self.width
 
-    def frozen_bytes(self, layers: int, quantization: str = "none") -> float:
-        """Bytes of the frozen weights: 16 bits per weight, except for quantised linear maps."""
-        linear = layers * self.linear
-        return HALF * (self.frozen_weights(layers) - linear) + BYTES[quantization] * linear
+    def layer_bytes(self, quantization: str = "none") -> float:
+        """Bytes of a layer: 16 bits per weight, except for quantised linear maps."""
+        return BYTES[quantization] * self.linear + HALF * 2 * self.width
+
+    def frozen_bytes(self, layers: int, quantization: str = "none", shards: int = 1) -> float:
+        """Bytes of the frozen weights on each GPU. Embeddings and final norm are complete on all of them.
+
+        Args:
+            layers: layers of the backbone.
+            quantization: `none`, `8bit` or `nf4`.
+            shards: number of workers that share the layers. Quantised layers cannot be shared.
+        """
+        assert shards == 1 or quantization == "none", "quantised layers cannot be shared"
+        gathered = 0 if shards == 1 else min(GATHERED, layers)
+        return HALF * self.frozen_weights(0) + (layers / shards + gathered) * self.layer_bytes(quantization)
 
     def step_bytes(self, layers: int, batch_size: int, prompt: int, patches: int) -> float:
         """Bytes of the saved activations and of the key-value cache of a training step.
@@ -91,6 +108,7 @@ class BackboneSizes:
 
 
 LLAMA_3_8B = BackboneSizes(vocabulary=128_256, width=4_096, layers=32, feed_forward=14_336, kv_width=1_024)
+LLAMA_3_70B = BackboneSizes(vocabulary=128_256, width=8_192, layers=80, feed_forward=28_672, kv_width=1_024)
 
 
 def needed_gib(
@@ -102,8 +120,9 @@ def needed_gib(
     batch_size: int = 2,
     prompt: int = 200,
     patches: int = 32,
+    shards: int = 1,
 ) -> float:
-    """Estimated GPU memory of a training run in GiB, including the CUDA context.
+    """Estimated GPU memory of a training run in GiB, including the CUDA context; with several workers, of each GPU.
 
     Args:
         backbone: sizes of the backbone.
@@ -113,8 +132,9 @@ def needed_gib(
         batch_size: windows per batch.
         prompt: tokens per prompt.
         patches: patches per window.
+        shards: number of workers that share the layers (`workers.shard: layers`); 1: the layers are not shared.
     """
-    frozen = backbone.frozen_bytes(layers, quantization)
+    frozen = backbone.frozen_bytes(layers, quantization, shards)
     return CONTEXT + (frozen + TRAINED * trainable + backbone.step_bytes(layers, batch_size, prompt, patches)) / GIB
 
 
@@ -140,6 +160,25 @@ def memory_table(backbone: BackboneSizes, trainable: int, **step: Any) -> str:
                 f"{layers} layers, {needed_gib(backbone, layers, trainable, quantization=bits, **step):.1f} GiB"
             )
         rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def smallest_gpu(gib: float) -> str:
+    """The smallest of `GPUS` with this much usable memory in GiB, or `none of these GPUs`."""
+    return next((name for name, size in GPUS.items() if gib <= USABLE * size), "none of these GPUs")
+
+
+def shards_table(backbones: Mapping[str, tuple[BackboneSizes, int]], **step: Any) -> str:
+    """Markdown table of GiB per GPU if 1, 2, 4 or 8 workers share all layers in 16 bits, and the smallest GPU for it.
+
+    Args:
+        backbones: sizes, and number of trainable weights, of each backbone by its name.
+        step: keyword arguments of `needed_gib`.
+    """
+    rows = [f"| GPUs | {' | '.join(backbones)} |", "|---" * (1 + len(backbones)) + "|"]
+    for shards in (1, 2, 4, 8):
+        needed = [needed_gib(sizes, sizes.layers, count, shards=shards, **step) for sizes, count in backbones.values()]
+        rows.append(f"| {shards} | {' | '.join(f'{gib:.1f} GiB: {smallest_gpu(gib)}' for gib in needed)} |")
     return "\n".join(rows)
 
 
