@@ -17,8 +17,9 @@ from timellm_pipeline.model.compute import Compute, Precision, compute_as_traine
 from timellm_pipeline.model.folder import WEIGHTS, shapes_in
 from timellm_pipeline.model.forecast_tables import forecast_tables
 from timellm_pipeline.model.future import panel_of_frame
-from timellm_pipeline.model.inference import Forecaster, Outputs
+from timellm_pipeline.model.inference import Forecaster
 from timellm_pipeline.model.network import Network
+from timellm_pipeline.model.parts import Outputs
 from timellm_pipeline.model.prompt import PromptWriter
 from timellm_pipeline.model.saved import SavedModel, TrainedModel
 from timellm_pipeline.model.sizes import trainable_shapes
