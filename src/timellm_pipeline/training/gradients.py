@@ -41,7 +41,7 @@ class Gradients:
     ) -> None:
         self.model, self.windows, self.updates = model, windows, updates
         self.scaler, self.training, self.group = scaler, training, group
-        self.steps_run = 0  # by this worker
+        self.steps_run = 0  # by this worker, without those that it repeats
 
     def load_from(self, step: int) -> "DataLoader[Batch]":
         """Batches of the steps that this worker runs, from a step that begins an update."""
@@ -67,6 +67,7 @@ class Gradients:
         if self.group.size == 1:
             for step in steps:
                 yield self._backward(next(batches), step, len(steps))
+                self.steps_run += 1
             return
         losses: dict[int, float] = {}
         gradients: list[torch.Tensor] = []
@@ -74,6 +75,7 @@ class Gradients:
         for step in self._own_steps(update):
             losses[step] = self._backward(next(batches), step, len(steps))
             gradients.append(torch.cat([_taken(weight) for weight in weights]))
+            self.steps_run += (step - update.first) % self.group.size == self.group.rank
         self.group.add_in_order(weights, gradients, len(steps))
         for own in self.group.gather(losses):
             losses |= own
@@ -104,7 +106,6 @@ class Gradients:
             correction = self.model.network(on_device.x, on_device.prompts)
         loss = F.mse_loss(correction, on_device.y)
         self.scaler.scale(loss / num_steps).backward()
-        self.steps_run += 1
         return loss.item()
 
 
