@@ -128,3 +128,14 @@ def test_the_registry_and_the_data_nodes_import_no_torch() -> None:
         "import timellm_pipeline.settings; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_forecast_by_the_linear_part_alone_imports_no_torch() -> None:
+    """A model whose alpha is 0 answers within three seconds."""
+    code = (
+        "import sys; import timellm_pipeline.model.forecast_tables, timellm_pipeline.model.saved; "
+        "import timellm_pipeline.plots.forecast, timellm_pipeline.evaluation.backtest; "
+        "from timellm_pipeline.workers.group import WorkerGroup; assert WorkerGroup.current().size == 1; "
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

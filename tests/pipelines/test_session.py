@@ -19,6 +19,8 @@ from synthetic import synthetic_series
 from timellm_pipeline.errors import ParameterError, RefusedError, UserError, find_user_error
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.model.timellm import TimeLLM
+from timellm_pipeline.training.handoff import Handoff
+from timellm_pipeline.workers.folder import WorkFolder
 
 SMALL = {
     "window": {"seq_len": 48, "pred_len": 12, "window_step": 4, "patch_len": 8, "stride": 4},
@@ -507,3 +509,20 @@ def newest_json(folder: Path) -> Any:
 
 def newest_table(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(sorted(folder.glob("*/*.parquet"))[-1])
+
+
+def test_the_inputs_of_workers_are_written_with_the_command_that_starts_them(
+    csv: Path, backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    """For several machines: torchrun runs the training in that folder."""
+    version = run("worker_inputs", tmp_path, csv, backbones["llama"], training={"accumulate": 2})
+    command = (tmp_path / "05_model_input/worker_command.txt" / version / "worker_command.txt").read_text(
+        encoding="utf-8"
+    )
+    (folder,) = tmp_path.glob("06_models/checkpoints/*/worker_inputs")
+    assert command.endswith(f"-m timellm_pipeline work {folder}\n") and "torchrun" in command
+    handoff = Handoff.read(WorkFolder(folder))
+    assert handoff.store.root == tmp_path / "06_models/checkpoints" and handoff.version == version
+    assert handoff.parameters.training.accumulate == 2
+    with pytest.raises(Exception, match="3 workers are more than training.accumulate 2"):
+        run("train", tmp_path, csv, backbones["llama"], training={"accumulate": 2}, workers={"processes": 3})
