@@ -145,6 +145,16 @@ def _parse_numbers(column: pd.Series, data: DataParams, file: str) -> ParsedDate
     return ParsedDates(dates.rename("date"), kind.zone)
 
 
+def has_repeats(column: pd.Series) -> bool:
+    """Whether a value occurs twice. Sorted text or time stamps need no hash table, which takes seconds and memory."""
+    is_comparable = isinstance(column.dtype, pd.StringDtype) or pd.api.types.is_datetime64_any_dtype(column)
+    if is_comparable and not column.hasnans:
+        earlier, later = column.iloc[:-1].reset_index(drop=True), column.iloc[1:].reset_index(drop=True)
+        if (earlier < later).all():
+            return False
+    return bool(column.duplicated().any())
+
+
 def repeated_hour(columns: pd.DataFrame, dates: pd.Series) -> bool:
     """Whether repeated time stamps look like the repeated hour of a daylight saving time change.
 

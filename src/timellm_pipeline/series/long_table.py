@@ -9,7 +9,7 @@ import pandas as pd
 
 from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
-from timellm_pipeline.series.dates import ParsedDates, parse_dates
+from timellm_pipeline.series.dates import ParsedDates, has_repeats, parse_dates
 from timellm_pipeline.series.facts import StaticFacts, differs
 from timellm_pipeline.series.known import as_float32
 from timellm_pipeline.series.lines import line_of
@@ -85,7 +85,7 @@ def find_columns(table: pd.DataFrame, data: DataParams, file: str) -> LongColumn
         found = LongColumns(("unique_id",), "ds", "y", static, known)
     else:
         date = next((name for name in (data.date_column, "ds") if name in table.columns), None)
-        if date is None or not (wanted or table[date].duplicated().any()):
+        if date is None or not (wanted or has_repeats(table[date])):
             if not wanted:
                 return None
             raise _missing(data.date_column, "data.date_column", "the time stamps", table, file)

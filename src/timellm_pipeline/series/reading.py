@@ -4,6 +4,7 @@ Encoding, separators, decimal commas and an index column of `to_csv` are detecte
 detection.
 """
 
+import codecs
 import csv
 import hashlib
 import io
@@ -19,6 +20,7 @@ import pandas as pd
 
 from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams
+from timellm_pipeline.series.csv_chunks import read_in_chunks
 from timellm_pipeline.series.formats import GZIP, is_parquet, refuse_other_formats
 from timellm_pipeline.series.gzip_file import decompress
 from timellm_pipeline.series.identity import digest_of, digest_of_file
@@ -131,23 +133,16 @@ def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
 
 
 def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFrame:
-    encoding = options.pop("encoding", None) or _encoding(content, path)
-    try:
-        text = content.decode(encoding, options.pop("encoding_errors", None) or "strict")
-    except (UnicodeError, LookupError) as error:
-        raise SeriesError(
-            f"cannot decode the file as {encoding}: {error}",
-            where=path,
-            do="save the file as UTF-8, or name its encoding in data.csv, for example {encoding: gb18030}",
-        ) from error
-    text = _without_blank_ends(text, keep_start=bool({"skiprows", "header"} & options.keys()))
-    if not text:
+    content = _in_utf8(content, path, options)
+    content = _without_blank_ends(content, keep_start=bool({"skiprows", "header"} & options.keys()))
+    if not content:
         raise SeriesError("the file is empty", where=path, do="give a CSV with a header and one row per time stamp")
-    if "\x00" in text:
+    if b"\x00" in content:
         raise SeriesError("the text contains zero bytes", where=path, do="check that the file is a CSV text file")
     end_of_line = re.escape(options["lineterminator"]) if options.get("lineterminator") else r"\r\n|\r|\n"
-    lines = re.split(end_of_line, text[:SAMPLE])  # only the sample: millions of lines take gigabytes
-    if len(lines) == 1 and len(text) <= SAMPLE:
+    sample = content[:SAMPLE].decode("utf-8", "ignore")  # only a sample: millions of lines take gigabytes
+    lines = re.split(end_of_line, sample)
+    if len(lines) == 1 and len(content) <= SAMPLE:
         raise SeriesError("the file has a header but no rows", where=path, do="give a CSV with one row per time stamp")
     if not {"sep", "delimiter", "dialect"} & options.keys():
         _detect_separators(lines, options, path)
@@ -161,8 +156,10 @@ def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFram
             # If a row has more fields than the header, pandas would use the first column as an index.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # invalid values are reported by the validation
-            _refuse_repeated_names(text, options, path)
-            table = pd.read_csv(io.StringIO(text), index_col=False, skip_blank_lines=False, **options)
+            _refuse_repeated_names(content, options, path)
+            table = read_in_chunks(content, options)
+            if table is None:
+                table = pd.read_csv(_opened(content, options), index_col=False, skip_blank_lines=False, **options)
             _refuse_unknown_names(table, options, path)
             return table
     except SeriesError:
@@ -177,10 +174,52 @@ def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFram
         ) from error
 
 
-def _without_blank_ends(text: str, keep_start: bool) -> str:
-    """Text without empty lines at the end and, unless `keep_start`, at the start. An empty first cell is kept."""
-    text = text.rstrip("\r\n\x00 \t")
-    return text if keep_start else re.sub(r"\A(?:[ \t\x00]*[\r\n])*[ \x00]*", "", text)
+def _in_utf8(content: bytes, path: str, options: dict[str, Any]) -> bytes:
+    """The text in UTF-8. Raises SeriesError if it is not in the encoding of the options, or of the detection."""
+    given, errors = options.pop("encoding", None), options.pop("encoding_errors", None) or "strict"
+    encoding = given or _encoding(content, path)
+    if encoding == "utf-8" and (given is None or (errors == "strict" and _is_utf8(content))):
+        return content
+    try:
+        return content.decode(encoding, errors).encode("utf-8", "surrogatepass")
+    except (UnicodeError, LookupError) as error:
+        raise SeriesError(
+            f"cannot decode the file as {encoding}: {error}",
+            where=path,
+            do="save the file as UTF-8, or name its encoding in data.csv, for example {encoding: gb18030}",
+        ) from error
+
+
+def _is_utf8(content: bytes) -> bool:
+    """Whether the text is in UTF-8. It is decoded in blocks, because all of it takes as much memory again."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for first in range(0, len(content), SAMPLE):
+            decoder.decode(content[first : first + SAMPLE], final=first + SAMPLE >= len(content))
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _opened(content: bytes, options: dict[str, Any]) -> io.BytesIO | io.StringIO:
+    """The text for pandas: as bytes for its C parser, which reads them without a copy."""
+    if options.get("engine", "c") == "c":
+        return io.BytesIO(content)
+    return io.StringIO(content.decode("utf-8", "surrogatepass"))
+
+
+def _without_blank_ends(content: bytes, keep_start: bool) -> bytes:
+    """Text without empty lines at the end and, unless `keep_start`, at the start. An empty first cell is kept.
+
+    One end of line is kept, because a text without it would be a copy.
+    """
+    stripped = content[-SAMPLE:].rstrip(b"\r\n\x00 \t")
+    if not stripped:
+        content = content.rstrip(b"\r\n\x00 \t")
+    elif len(extra := content[-SAMPLE:][len(stripped) :]) and extra not in (b"\n", b"\r\n"):
+        content = content[: -len(extra)]
+    start = None if keep_start else re.match(rb"(?:[ \t\x00]*[\r\n])*[ \x00]*", content)
+    return content[start.end() :] if start is not None and start.end() else content
 
 
 def _detect_separators(lines: list[str], options: dict[str, Any], path: str) -> None:
@@ -217,11 +256,7 @@ def _encoding(content: bytes, path: str) -> str:
     for mark, name in MARKS:
         if content.startswith(mark):
             return name
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    else:
+    if _is_utf8(content):
         return "utf-8"
     guess = "gb18030" if _chinese(content) else "cp1252"
     log.warning("%s is not UTF-8; reading it as %s (data.csv: {encoding: …} overrides this)", path, guess)
@@ -247,7 +282,7 @@ def _chinese(content: bytes) -> bool:
     return 4 * everyday > high
 
 
-def _refuse_repeated_names(text: str, options: dict[str, Any], path: str) -> None:
+def _refuse_repeated_names(content: bytes, options: dict[str, Any], path: str) -> None:
     """Raise SeriesError if two columns have the same name: pandas would rename the second one silently.
 
     The header is parsed by pandas, so `skiprows`, `header` and `comment` are taken into account.
@@ -258,9 +293,9 @@ def _refuse_repeated_names(text: str, options: dict[str, Any], path: str) -> Non
     plain = {name: value for name, value in options.items() if name not in NOT_FOR_THE_HEADER}
     plain |= {"index_col": False, "skip_blank_lines": False}
     if line:  # lines above the header may have fewer fields, so the width is that of the parsed header
-        width = len(pd.read_csv(io.StringIO(text), header=line, nrows=0, **plain).columns)
+        width = len(pd.read_csv(_opened(content, options), header=line, nrows=0, **plain).columns)
         plain["names"] = range(width)
-    row = pd.read_csv(io.StringIO(text), header=None, nrows=line + 1, dtype=str, na_filter=False, **plain)
+    row = pd.read_csv(_opened(content, options), header=None, nrows=line + 1, dtype=str, na_filter=False, **plain)
     seen: set[str] = set()
     for name in (str(name).strip() for name in row.iloc[line] if not pd.isna(name)):
         if name and name in seen:

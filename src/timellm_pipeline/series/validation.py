@@ -11,7 +11,7 @@ import pandas as pd
 from timellm_pipeline.errors import SeriesError, shown
 from timellm_pipeline.parameters import DataParams, WindowParams
 from timellm_pipeline.series.clock import future_by
-from timellm_pipeline.series.dates import parse_dates, repeated_hour
+from timellm_pipeline.series.dates import has_repeats, parse_dates, repeated_hour
 from timellm_pipeline.series.frequency import find_frequency
 from timellm_pipeline.series.gaps import fill_gaps
 from timellm_pipeline.series.joined import join_panels
@@ -189,7 +189,7 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
     if data.known_columns:
         panel = replace(panel, known=known_of_wide(panel, table, parsed.stamps, data))
     stamps = pd.DatetimeIndex(numbered)
-    on_grid = stamps.isin(panel.stamps)
+    on_grid = np.ones(len(stamps), dtype=bool) if stamps.equals(panel.stamps) else stamps.isin(panel.stamps)
     if not on_grid.all():  # its values would be lost, or get another time stamp
         raise SeriesError(
             f"{stamps[~on_grid][0]} is not on the grid of {frequency} steps from {panel.start}",
@@ -248,8 +248,8 @@ def _in_order(rows: pd.DataFrame, zone: str | None, data: DataParams, file: str)
     Raises SeriesError for a repeated time stamp.
     """
     dates = pd.Series(rows.index.get_level_values(1))
-    repeated = dates.duplicated()
-    if repeated.any():
+    if has_repeats(dates):
+        repeated = dates.duplicated()
         row = int(np.flatnonzero(repeated)[0])
         first = int(np.flatnonzero(dates == dates.iloc[row])[0])
         raise SeriesError(
