@@ -24,7 +24,7 @@ run: $(DONE)  ## the built-in default: synthetic series, SmolLM2, a few minutes 
 	$(BIN)/kedro run
 
 test: $(DONE)  ## minutes, offline, no GPU
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadfile
 
 test-all: $(DONE)  ## also the tests that need minutes of training, a browser or an orchestrator
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[orchestration,quant]"
