@@ -15,7 +15,6 @@ from peers import environment
 from timellm_pipeline.evaluation.scores import TestScores
 from timellm_pipeline.evaluation.significance import Comparison, compare_origins
 from timellm_pipeline.linear.fit import fit_linear
-from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.model.parts import forecast_parts
 from timellm_pipeline.parameters import parse_parameters
 from timellm_pipeline.series.prepare import prepare
@@ -59,7 +58,7 @@ def errors_of(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
     data = prepare(table.drop(columns=others), parameters).training
     part = fit_linear(data, parameters.window, parameters.model, parameters.evaluation)
     scores = TestScores(data.windows("test"), data.scaler)
-    for parts in forecast_parts(part, None, None, Compute(), data.windows("test"), 1024):
+    for parts in forecast_parts(part, None, data.windows("test"), 1024):
         scores.add(parts.which, parts.forecast(0.0), parts.truth)
     return scores.origin_errors()[0]
 

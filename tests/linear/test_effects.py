@@ -16,7 +16,6 @@ from timellm_pipeline.linear.folds import Folds
 from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.linear.remainder import Remainder
 from timellm_pipeline.linear.residuals import Residuals
-from timellm_pipeline.model.compute import Compute
 from timellm_pipeline.model.parts import forecast_parts
 from timellm_pipeline.series.known import Known
 from timellm_pipeline.series.windows import Windows, windows_between
@@ -103,7 +102,7 @@ def test_forecasts_are_those_of_the_remainder_plus_the_effect() -> None:
 
 def forecasts(part: LinearPart, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
     """Forecasts and targets of all windows."""
-    parts = list(forecast_parts(part, None, None, Compute(), windows, 64))
+    parts = list(forecast_parts(part, None, windows, 64))
     return np.concatenate([one.forecast(0.0) for one in parts]), np.concatenate([one.truth for one in parts])
 
 
@@ -147,7 +146,7 @@ def test_other_known_columns_are_refused(names: tuple[str, ...] | None) -> None:
     panel = replace(one.scaled, known=replace(known, names=names) if names else None)
     windows = Windows(panel, one.validation.segments, 24, 6)
     with pytest.raises(ModelError, match="the model needs the known columns column 0; the series have"):
-        list(forecast_parts(part, None, None, Compute(), windows, 64))
+        list(forecast_parts(part, None, windows, 64))
 
 
 def test_effects_are_saved_with_the_linear_part(tmp_path: Path) -> None:

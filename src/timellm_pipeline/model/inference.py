@@ -128,15 +128,15 @@ class Forecaster:
             batch_size: windows per batch.
             label: label of the progress bar.
         """
-        outputs = None if self.alpha == 0 else self.outputs()
+        outputs = None if self.alpha == 0 else self._outputs()
         for batch in forecast_parts(self.linear, outputs, windows, batch_size, label):
             yield batch.which, batch.forecast(self.alpha), batch.truth
 
     def forecast_parts(self, windows: SeriesWindows, batch_size: int, label: str = "forecasts") -> Iterator[Parts]:
         """As `forecast_windows`, with linear part and correction apart. Needs the network."""
-        return forecast_parts(self.linear, self.outputs(), windows, batch_size, label)
+        return forecast_parts(self.linear, self._outputs(), windows, batch_size, label)
 
-    def outputs(self) -> Outputs:
+    def _outputs(self) -> Outputs:
         """Computes outputs of the network, in this process or in worker processes."""
         return self._given_outputs or partial(network_outputs, self.network, self.writer, self.compute)
 

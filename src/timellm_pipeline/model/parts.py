@@ -70,3 +70,11 @@ def forecast_parts(
                 forecast, y = forecast + effect, (y + effect[:, : y.shape[1]]).astype(np.float32)
             bar.update(len(which))
             yield Parts(which, forecast, correction, y)
+
+
+def linear_forecasts(
+    linear: LinearPart, windows: SeriesWindows, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """As `Forecaster.forecast_windows`, for a model whose alpha is 0."""
+    for parts in forecast_parts(linear, None, windows, batch_size):
+        yield parts.which, parts.forecast(0.0), parts.truth

@@ -236,8 +236,7 @@ class TimeLLM(Forecaster):
         """As `forecast`, for validated series in original units (`series.prepare.read_series`)."""
         import pandas as pd
 
-        outputs = None if self.alpha == 0 else self.outputs()
-        tables = forecast_tables(self._saved(), outputs, panel, origins, levels, batch_size)
+        tables = forecast_tables(self._saved(), self.forecast_windows, panel, origins, levels, batch_size)
         return pd.concat(tables, ignore_index=True)
 
     def load_upstream_state_dict(self, state: Mapping[str, Tensor]) -> None:

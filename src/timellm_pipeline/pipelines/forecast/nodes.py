@@ -3,15 +3,15 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import pandas as pd
 
 from timellm_pipeline.model.backbone import BackboneSource
-from timellm_pipeline.model.forecast_tables import forecast_tables
+from timellm_pipeline.model.forecast_tables import Forecasts, forecast_tables
 from timellm_pipeline.model.future import select_windows
-from timellm_pipeline.model.parts import Outputs
+from timellm_pipeline.model.parts import linear_forecasts
 from timellm_pipeline.model.saved import SavedModel
 from timellm_pipeline.parameters import BackboneParams, DataParams, ForecastParams, WorkersParams
 from timellm_pipeline.pipelines.data.nodes import read_for_model
@@ -47,13 +47,13 @@ def forecast(
     if timellm_model.intervals() is None and forecast.levels:
         log.warning("the model in %s is not calibrated: there are no prediction intervals", timellm_model.folder)
     if timellm_model.config.alpha == 0:
-        return ForecastTables(timellm_model, None, series, forecast)
+        return ForecastTables(timellm_model, partial(linear_forecasts, timellm_model.linear()), series, forecast)
     from timellm_pipeline.model.compute import compute_as_trained
     from timellm_pipeline.model.timellm import TimeLLM
 
     compute = compute_as_trained(timellm_model.config.precision)
     model = TimeLLM.from_saved(timellm_model, backbone, compute, backbone_place, workers=workers)
-    return ForecastTables(timellm_model, model.outputs(), series, forecast)
+    return ForecastTables(timellm_model, model.forecast_windows, series, forecast)
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class ForecastTables:
 
     Attributes:
         saved: the model folder.
-        outputs: outputs of its network; None if alpha is 0.
+        forecasts: forecasts windows with the model.
         series: series to forecast.
         forecast: the parameter group `forecast`.
     """
 
     saved: SavedModel
-    outputs: Outputs | None
+    forecasts: Forecasts
     series: Panel
     forecast: ForecastParams
 
@@ -76,7 +76,7 @@ class ForecastTables:
         """Iterator over the tables, with the names of a long file."""
         options = self.forecast
         tables = forecast_tables(
-            self.saved, self.outputs, self.series, options.origins, options.levels, options.batch_size
+            self.saved, self.forecasts, self.series, options.origins, options.levels, options.batch_size
         )
         for table in tables:
             yield named_as_in_file(table, self.series)
