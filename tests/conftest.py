@@ -1,13 +1,18 @@
 """Tiny backbones that are really saved and loaded, a small series, and the shortest parameters that train.
 
-Nothing here reaches a network: hub access is switched off for the whole suite.
+Nothing here reaches a network: hub access is switched off for the whole suite. Everything computes with one thread,
+also in processes that tests start: on matrices this small threads cost more than they save, and a hundred times as
+much while another program uses the processors. The fixture `several_threads` is for tests about more.
 """
 
+import gc
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["DO_NOT_TRACK"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +29,26 @@ from timellm_pipeline.series.validation import Wanted, validate_series
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("llama", "gpt2", "bert")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _modules_are_no_garbage() -> Iterator[None]:
+    """Leave what was imported out of each garbage collection: the loading of a backbone begins with one."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def several_threads() -> Iterator[int]:
+    """Compute with three threads, whatever the machine has."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield 3
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The linear part is fitted on every training window, and no baseline is better on the windows that decide."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -46,15 +45,6 @@ CANDIDATES = (
 WINDOW = window_of(8, 2)
 LONG = WINDOW.pred_len * (fitter.FEWEST_HORIZONS + 1)  # rows of a validation that decides alone
 SEASONS = (4,)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads cost more than they save on matrices this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def noisy(num_series: int = 2, rows: int = 160, seed: int = 0) -> np.ndarray:
@@ -420,6 +410,15 @@ def test_two_fits_are_equal_byte_for_byte() -> None:
     task = task_of(noisy(), WINDOW, train=120)
     one, other = (choose_linear(task, "structured", SEASONS, inputs_id="an id").as_bytes() for _ in range(2))
     assert one == other
+
+
+def test_several_threads_fit_the_part_of_one_and_stay_several(several_threads: int) -> None:
+    """Maps of one thread in the place of another's, or a training that goes on with one thread, would be seen late."""
+    task = task_of(noisy(3), WINDOW, train=120)
+    by_several = choose_linear(task, "structured", SEASONS, inputs_id="an id")
+    assert torch.get_num_threads() == several_threads and len(by_several.maps) == 3
+    torch.set_num_threads(1)
+    assert choose_linear(task, "structured", SEASONS, inputs_id="an id").as_bytes() == by_several.as_bytes()
 
 
 def fitted(raw: pd.DataFrame, **groups: dict[str, Any]) -> LinearPart:

@@ -94,13 +94,36 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
     assert len(resumed.record.resumed_from) == 4
 
 
+def test_a_killed_run_of_several_threads_ends_with_the_same_bytes(
+    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several_threads: int
+) -> None:
+    """Sums that threads end in any order differ in their last bits; the other tests compute with one."""
+    parameters = small_parameters(training={**LONG, "max_steps": 12})
+    complete = train(raw_series, parameters, tmp_path / "complete")
+    with monkeypatch.context() as patch:
+        kill_after(patch, 7)
+        with pytest.raises(Killed):
+            train(raw_series, parameters, tmp_path / "store")
+    resumed = train(raw_series, parameters, tmp_path / "store")
+    assert_same(resumed, complete)
+    assert resumed.record.resumed_from == [6] and torch.get_num_threads() == several_threads
+
+
 @pytest.mark.parametrize("options", [{"accumulate": 3}, {"num_workers": 2}], ids=["accumulate", "workers"])
 def test_accumulation_and_workers_resume_exactly(
     raw_series: pd.DataFrame, backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict
 ) -> None:
-    """A checkpoint inside an accumulation, or batches lost in a worker's queue, would shift everything after it."""
-    parameters = small_parameters(backbones["gpt2"], training={**LONG, "max_steps": 14, "save_steps": 4, **options})
-    complete = train(raw_series, parameters, tmp_path / "complete")
+    """A checkpoint inside an accumulation, or batches lost in a worker's queue, would shift everything after it.
+
+    The training that is not interrupted has no workers: they take seconds to start, and change no number.
+    """
+    training = {**LONG, "max_steps": 14, "save_steps": 4, "batch_size": 16, **options}
+    parameters, alone = (
+        small_parameters(backbones["gpt2"], window={"window_step": 12}, training={**training, **others})
+        for others in ({}, {"num_workers": 0})
+    )
+    complete = train(raw_series, alone, tmp_path / "complete")
+    assert complete.history["epoch"].iloc[-1] > complete.history["epoch"].iloc[0]
     with monkeypatch.context() as patch:
         kill_after(patch, 8)
         with pytest.raises(Killed):
