@@ -14,7 +14,10 @@ from conftest import small_parameters
 from timellm_pipeline.model.array_windows import ArrayWindows
 from timellm_pipeline.model.batches import BatchMaker, load_batches
 from timellm_pipeline.training import loop as loop_module
+from timellm_pipeline.training.result import TrainingResult
 from timellm_pipeline.workers.signals import STOPPING, StoppedBySignal, StopSignals
+
+RARELY_SAVED = {**LONG, "save_steps": 1000}
 
 
 def signal_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, number: int) -> None:
@@ -31,6 +34,12 @@ def signal_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, number: int
     monkeypatch.setattr(loop_module.TrainingLoop, name, signalling)
 
 
+@pytest.fixture(scope="module")
+def complete(raw_series: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    """A training that no signal interrupts."""
+    return train(raw_series, small_parameters(training=RARELY_SAVED), tmp_path_factory.mktemp("complete") / "store")
+
+
 @pytest.mark.parametrize(
     ("number", "status"),
     [
@@ -45,11 +54,16 @@ def signal_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, number: int
 )
 @pytest.mark.parametrize("where", ["_update", "_validate"])
 def test_a_signal_saves_at_the_next_update_and_the_rerun_resumes_from_there(
-    raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, where: str
+    raw_series: pd.DataFrame,
+    complete: TrainingResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    status: int,
+    where: str,
 ) -> None:
     """A preemption with notice must lose no step, not even in the middle of a validation."""
-    parameters = small_parameters(training={**LONG, "save_steps": 1000})
-    complete = train(raw_series, parameters, tmp_path / "complete")
+    parameters = small_parameters(training=RARELY_SAVED)
     with monkeypatch.context() as patch:
         signal_at(patch, where, 8 if where == "_update" else 2, number)
         with pytest.raises(StoppedBySignal) as caught:
