@@ -98,7 +98,8 @@ class Place:
 def place(tmp_path: Path, raw_series: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Three champions, one after the other; trainings cost nothing."""
     parameters = small_parameters(gates={"champion": False, "load": False})
-    made = Place(tmp_path / "place", prepare(raw_series, parameters), parameters)
+    prepared = prepare(raw_series[["date", "OT"]], parameters)  # one channel: every process fits the linear part
+    made = Place(tmp_path / "place", prepared, parameters)
 
     def train(data: Any, parameters: Any, source: Any, store: Any, version: str, start: Any) -> Any:
         training = prepare_training(data, parameters, source, store)
@@ -107,7 +108,7 @@ def place(tmp_path: Path, raw_series: pd.DataFrame, monkeypatch: pytest.MonkeyPa
         model = TrainedModel(config, {"weight": torch.zeros(2)}, data.scaler, training.linear)
         if not training.run.folder.exists():
             training.run.folder.mkdir(parents=True)
-            intervals = Intervals(torch.zeros(8, 7, 12).numpy())
+            intervals = Intervals(torch.zeros(8, 1, 12).numpy())
             write_finished(training.run.folder, finished(trained_in=version), intervals)
         return SimpleNamespace(model=model, record=SimpleNamespace(steps_run=1, resumed_from=[]))
 
