@@ -1,5 +1,6 @@
 """A candidate is promoted, refused, or not needed, and the champion can be had back."""
 
+import functools
 import gc
 import json
 import subprocess
@@ -66,11 +67,17 @@ def v(number: int) -> str:
     return f"2026-01-01T00.00.00.{number:03d}Z"
 
 
-def cut(rows: int, seed: int = 1) -> pd.DataFrame:
-    """The first rows of a longer series, as read from a file."""
-    frame = synthetic_series(num_rows=900, seed=seed).iloc[:rows].copy()
+@functools.cache
+def longest() -> pd.DataFrame:
+    """A series, as read from a file."""
+    frame = synthetic_series(num_rows=900, seed=1)
     frame["date"] = frame["date"].astype(str)
     return frame
+
+
+def cut(rows: int) -> pd.DataFrame:
+    """The first rows of a longer series."""
+    return longest().iloc[:rows].copy()
 
 
 @pytest.fixture
