@@ -65,6 +65,20 @@ def trained(csv: Path, backbones: dict[str, Path], tmp_path_factory: pytest.Temp
     return root, run("train", root, csv, backbones["llama"])
 
 
+@pytest.fixture(scope="module")
+def trained_without_backbone(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A data root after `train` without a language model, and the version of its results. Only to be copied."""
+    root = tmp_path_factory.mktemp("without backbone") / "data"
+    return root, run("train", root, csv, "none")
+
+
+@pytest.fixture
+def plain(trained_without_backbone: tuple[Path, str], tmp_path: Path) -> tuple[Path, str]:
+    """A copy of it that a test may damage."""
+    root, version = trained_without_backbone
+    return Path(shutil.copytree(root, tmp_path / "data", symlinks=True)), version
+
+
 def load_json(root: Path, place: str, version: str) -> Any:
     path = root / place
     return json.loads((path / version / path.name).read_text(encoding="utf-8"))
@@ -302,7 +316,7 @@ def test_a_refusal_ends_with_status_3_after_its_report_and_forecast_takes_the_ch
     easy = {"mase": None, "seasonal_naive": False, "linear": None}
     first = run("retrain", tmp_path, csv, "none", split=recent, gates=easy)
     assert load_json(tmp_path, "08_reporting/retrain_report.json", first)["decision"] == "promoted"
-    strict = {"mase": 0.01, "prefer": "fresh"}
+    strict = {"mase": 0.01, "prefer": "fresh", "load": False}
     with pytest.raises(RefusedError, match="floor: MASE") as caught:
         run("retrain", tmp_path, csv, "none", split=recent, gates=strict, training={"max_steps": 11})
     assert caught.value.status == 3
@@ -318,7 +332,7 @@ def test_the_champion_forecasts_while_the_environment_has_settings_for_the_next_
 ) -> None:
     """After a refusal the champion forecasts; its window is no longer that of conf/production."""
     recent = {"method": "recent", "test_rows": 80, "val_rows": 80}
-    run("retrain", tmp_path, csv, "none", split=recent, gates={"mase": None, "linear": None})
+    run("retrain", tmp_path, csv, "none", split=recent, gates={"mase": None, "linear": None, "load": False})
     conf = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", conf)
     (conf / "production").mkdir()
@@ -335,7 +349,7 @@ def test_a_refused_model_does_not_forecast_for_want_of_a_champion(csv: Path, tmp
     """`forecast` took the newest model, which had just been refused."""
     recent = {"method": "recent", "test_rows": 80, "val_rows": 80}
     with pytest.raises(RefusedError):
-        run("retrain", tmp_path, csv, "none", split=recent, gates={"mase": 0.01})
+        run("retrain", tmp_path, csv, "none", split=recent, gates={"mase": 0.01, "load": False})
     with pytest.raises(RefusedError, match="was refused by a retraining: floor: MASE") as caught:
         run_plainly("forecast", tmp_path, csv)
     assert "--load-versions timellm_model:" in caught.value.do and caught.value.status == 3
@@ -364,25 +378,25 @@ def test_without_its_drive_a_hosted_run_does_not_begin(csv: Path, tmp_path: Path
             catalog["step_checkpoints"].load()
 
 
-def test_results_are_newer_than_those_of_a_clock_that_ran_ahead(csv: Path, tmp_path: Path) -> None:
+def test_results_are_newer_than_those_of_a_clock_that_ran_ahead(plain: tuple[Path, str], csv: Path) -> None:
     """Each save deleted itself, and `forecast` silently used the older model."""
-    first = run("train", tmp_path, csv, "none")
-    for folder in [path for path in tmp_path.rglob(first) if path.is_dir()]:
+    root, first = plain
+    for folder in [path for path in root.rglob(first) if path.is_dir()]:
         folder.rename(folder.with_name("2099-01-01T00.00.00.000Z"))
-    run("train", tmp_path, csv, "none", training={"max_steps": 9})
+    run("train", root, csv, "none", training={"max_steps": 9})
     for name in ("06_models/timellm_model", "08_reporting/test_metrics.json", "08_reporting/run_manifest.json"):
-        newest = max(path.name for path in (tmp_path / name).glob("2*"))
+        newest = max(path.name for path in (root / name).glob("2*"))
         assert newest.startswith("2099-01-01T00.00.00.") and newest > "2099-01-01T00.00.00.000Z", name
-    assert load_json(tmp_path, "08_reporting/run_manifest.json", newest)["trained_in"] == newest
-    assert (tmp_path / "06_models/timellm_model" / newest / "run_manifest.json").is_file()
+    assert load_json(root, "08_reporting/run_manifest.json", newest)["trained_in"] == newest
+    assert (root / "06_models/timellm_model" / newest / "run_manifest.json").is_file()
 
 
 @pytest.mark.parametrize("change", ["scaled", "gone"])
-def test_intervals_that_were_changed_are_not_published(csv: Path, tmp_path: Path, change: str) -> None:
+def test_intervals_that_were_changed_are_not_published(plain: tuple[Path, str], csv: Path, change: str) -> None:
     """The 80 % interval held 0.9 % of the truth, with status 0."""
-    version = run("train", tmp_path, csv, "none")
-    training_id = load_json(tmp_path, "08_reporting/run_manifest.json", version)["training_id"]
-    path = tmp_path / "06_models/checkpoints" / training_id / "intervals.safetensors"
+    root, version = plain
+    training_id = load_json(root, "08_reporting/run_manifest.json", version)["training_id"]
+    path = root / "06_models/checkpoints" / training_id / "intervals.safetensors"
     if change == "gone":
         path.unlink()
     else:
@@ -390,25 +404,25 @@ def test_intervals_that_were_changed_are_not_published(csv: Path, tmp_path: Path
         path.write_bytes(safetensors.numpy.save({"half_widths": widths * np.float32(0.01)}))
     for pipeline, more in (("train", {}), ("publish", {"checkpoint": "best"})):
         with pytest.raises(UserError, match="prediction intervals"):
-            run(pipeline, tmp_path, csv, "none", **more)
+            run(pipeline, root, csv, "none", **more)
     (path.parent / "finished.json").unlink()
-    again = run("train", tmp_path, csv, "none")
-    digests = [load_json(tmp_path, "08_reporting/run_manifest.json", one)["outputs"] for one in (version, again)]
+    again = run("train", root, csv, "none")
+    digests = [load_json(root, "08_reporting/run_manifest.json", one)["outputs"] for one in (version, again)]
     assert digests[0]["intervals.safetensors"] == digests[1]["intervals.safetensors"], "they are made again"
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"best_step": 5}', "\x00", "", None])
 def test_a_damaged_finished_marker_is_made_again(
-    csv: Path, tmp_path: Path, content: str | None, caplog: pytest.LogCaptureFixture
+    plain: tuple[Path, str], csv: Path, content: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It ended in a traceback, or in another model than validation chose."""
-    version = run("train", tmp_path, csv, "none")
-    manifest = load_json(tmp_path, "08_reporting/run_manifest.json", version)
-    path = tmp_path / "06_models/checkpoints" / manifest["training_id"] / "finished.json"
+    root, version = plain
+    manifest = load_json(root, "08_reporting/run_manifest.json", version)
+    path = root / "06_models/checkpoints" / manifest["training_id"] / "finished.json"
     best = f'"best_step": {manifest["best_step"]}'
     edited = path.read_text(encoding="utf-8").replace(best, '"best_step": 4')
     path.write_text(edited if content is None else content, encoding="utf-8")
-    again = load_json(tmp_path, "08_reporting/run_manifest.json", run("train", tmp_path, csv, "none"))
+    again = load_json(root, "08_reporting/run_manifest.json", run("train", root, csv, "none"))
     assert again["outputs"] == manifest["outputs"] and again["steps_run"] == 0
     assert "finished.json is ignored" in caplog.text
 
@@ -416,7 +430,8 @@ def test_a_damaged_finished_marker_is_made_again(
 def test_compare_writes_a_table_and_no_model_version(csv: Path, backbones: dict[str, Path], tmp_path: Path) -> None:
     """A variant among the model versions would be forecast with, or push the champion out."""
     variants = {"language model": {}, "no language model": {"backbone.name": "none"}}
-    version = run("compare", tmp_path, csv, backbones["llama"], compare={"num_seeds": 1, "variants": variants})
+    few, compared = {"max_steps": 4, "validate_steps": 4}, {"num_seeds": 1, "variants": variants}
+    version = run("compare", tmp_path, csv, backbones["llama"], training=few, compare=compared)
     table = (tmp_path / "08_reporting/comparison_table.md" / version / "comparison_table.md").read_text("utf-8")
     assert "| no language model |" in table and "- `no language model` minus `language model`" in table
     report = load_json(tmp_path, "08_reporting/comparison.json", version)

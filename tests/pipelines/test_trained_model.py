@@ -1,6 +1,7 @@
 """A trained model meets other files and other settings: what it accepts, what it reports and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,24 +45,34 @@ def forecast_of(root: Path) -> pd.DataFrame:
     return pd.read_parquet(sorted((root / "07_model_output/forecast.parquet").iterdir())[-1] / "forecast.parquet")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def table(raw_series: pd.DataFrame) -> pd.DataFrame:
     """400 hours of three channels."""
     return raw_series[["date", "HUFL", "MUFL", "OT"]]
 
 
+def train(table: pd.DataFrame, folder: Path) -> Path:
+    """Train on a file `trained.csv` in that folder; returns the data root beside it."""
+    table.to_csv(folder / "trained.csv", index=False)
+    run("train", folder / "data", raw_csv=str(folder / "trained.csv"), **SETTINGS)
+    return folder / "data"
+
+
+@pytest.fixture(scope="module")
+def trained(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a training and its file. Only to be read."""
+    return train(table, tmp_path_factory.mktemp("trained")).parent
+
+
 @pytest.fixture
-def root(table: pd.DataFrame, tmp_path: Path) -> Path:
-    """A data root with a model that was trained on `trained.csv`."""
-    table.to_csv(tmp_path / "trained.csv", index=False)
-    run("train", tmp_path / "data", raw_csv=str(tmp_path / "trained.csv"), **SETTINGS)
-    return tmp_path / "data"
+def root(trained: Path, tmp_path: Path) -> Path:
+    """A copy of its data root that a test may write to."""
+    return Path(shutil.copytree(trained / "data", tmp_path / "data", symlinks=True))
 
 
-def test_a_forecast_reads_the_training_file_unless_another_is_named(
-    root: Path, table: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_a_forecast_reads_the_training_file_unless_another_is_named(table: pd.DataFrame, tmp_path: Path) -> None:
     """Without `raw_csv` the example's file was forecast, with status 0."""
+    root = train(table, tmp_path)
     run("forecast", root)
     assert forecast_of(root)["window_end"].iloc[0] == pd.Timestamp(table["date"].iloc[-1])
     table.iloc[:300].to_csv(tmp_path / "other.csv", index=False)
@@ -139,10 +150,10 @@ def test_ms_forecasts_from_the_target_alone(table: pd.DataFrame, tmp_path: Path)
     assert list(forecast_of(tmp_path / "data")["channel"].unique()) == ["OT"]
 
 
-def test_evaluate_alone_refuses_windows_of_other_parameters(root: Path, tmp_path: Path) -> None:
+def test_evaluate_alone_refuses_windows_of_other_parameters(root: Path, trained: Path) -> None:
     """It scored rows that the model was trained on, with status 0."""
     other = {**SETTINGS, "window": {**SETTINGS["window"], "seq_len": 40}, "split": {"train_ratio": 0.3}}
-    run("data", root, raw_csv=str(tmp_path / "trained.csv"), **other)
+    run("data", root, raw_csv=str(trained / "trained.csv"), **other)
     error = error_of("evaluate", root, ["evaluate.evaluate"])
     assert "seq_len: 40 in the window index, 48 in the model" in error.what and "split.train_ratio: 0.3" in error.what
     assert "kedro run --pipeline evaluate" in error.do
@@ -163,17 +174,17 @@ def test_forecasts_are_written_with_the_offset_of_the_file(table: pd.DataFrame, 
     assert text.read_text(encoding="utf-8-sig").splitlines()[1].split(",")[3].endswith("+02:00")
 
 
-def test_a_model_remembers_the_file_and_how_it_was_read(root: Path, tmp_path: Path) -> None:
+def test_a_model_remembers_the_file_and_how_it_was_read(root: Path, trained: Path) -> None:
     """Nobody could find out later what a model was trained on."""
     (folder,) = (root / "06_models/timellm_model").glob("2*")
     trained_on = SavedModel.read(folder).config.trained_on
-    assert trained_on.path == str(tmp_path / "trained.csv") and len(str(trained_on.sha256)) == 64
+    assert trained_on.path == str(trained / "trained.csv") and len(str(trained_on.sha256)) == 64
     assert trained_on.data.date_column == "date"
 
 
-def test_part_of_a_run_uses_stored_settings_and_refuses_others(root: Path, tmp_path: Path) -> None:
+def test_part_of_a_run_uses_stored_settings_and_refuses_others(root: Path, trained: Path) -> None:
     """`--nodes train.train` reads the settings of the last run: other parameters would be ignored without a word."""
-    file = str(tmp_path / "trained.csv")
+    file = str(trained / "trained.csv")
     versions = root / "06_models/timellm_model"
     run("train", root, ["train.train"], raw_csv=file, **SETTINGS)
     run("train", root, ["train.train"], raw_csv=file)
