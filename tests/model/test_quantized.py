@@ -53,7 +53,7 @@ def llama(tmp_path: Path) -> Path:
 
 def quantized_parameters(folder: Path, quantization: str) -> Parameters:
     """Small parameters around a quantised backbone."""
-    small = small_parameters(folder, model={"linear": "none"}, training={"max_steps": 40, "learning_rate": 0.005})
+    small = small_parameters(folder, model={"linear": "none"}, training={"max_steps": 20, "learning_rate": 0.01})
     return small.model_copy(update={"backbone": small.backbone.model_copy(update={"quantization": quantization})})
 
 

@@ -25,7 +25,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def compare(
     raw: pd.DataFrame, backbone: Path, root: Path, variants: dict[str, dict[str, Any]] = VARIANTS
 ) -> tuple[CompareReport, pd.DataFrame]:
-    parameters = small_parameters(backbone, compare={"num_seeds": 2, "variants": variants})
+    few = {"max_steps": 6, "save_steps": 3, "validate_steps": 3}
+    parameters = small_parameters(backbone, training=few, compare={"num_seeds": 2, "variants": variants})
     data = make_inputs(raw, parameters)
     return compare_variants(data, parameters, BackboneSource(root / "c"), CheckpointStore(root / "s"), "v")
 
