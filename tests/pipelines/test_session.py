@@ -24,7 +24,7 @@ from timellm_pipeline.workers.folder import WorkFolder
 
 SMALL = {
     "window": {"seq_len": 48, "pred_len": 12, "window_step": 4, "patch_len": 8, "stride": 4},
-    "model": {"num_prototypes": 20, "d_model": 8, "d_ff": 8, "num_heads": 2},
+    "model": {"linear": "plain", "num_prototypes": 20, "d_model": 8, "d_ff": 8, "num_heads": 2},
     "training": {"batch_size": 8, "max_steps": 10, "save_steps": 4, "validate_steps": 5, "log_steps": 2},
     "evaluation": {"validation_step": 6, "test_step": 6, "batch_size": 16},
 }

@@ -419,6 +419,8 @@ def test_no_model_is_in_memory_when_another_process_loads_the_candidate(
 
     def count(*args: Any) -> Any:
         alive.append(models())
+        if len(alive) == 1:  # each process takes seconds: the second one is real
+            return scoring.Gate("load: in a clean process", True, "", "")
         return original(*args)
 
     gc.collect()
