@@ -40,6 +40,7 @@ NOT_FOR_THE_HEADER = {
 MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 CHINESE_PAIR = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
 EVERYDAY_PAIR = re.compile(rb"[\xa1-\xa9\xb0-\xd7][\xa1-\xfe]")
+BLANK = b"\r\n\x00 \t"
 HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 
 
@@ -211,12 +212,13 @@ def _opened(content: bytes, options: dict[str, Any]) -> io.BytesIO | io.StringIO
 def _without_blank_ends(content: bytes, keep_start: bool) -> bytes:
     """Text without empty lines at the end and, unless `keep_start`, at the start. An empty first cell is kept.
 
-    One end of line is kept, because a text without it would be a copy.
+    A large text keeps one end of line, because without it it would be a copy.
     """
-    stripped = content[-SAMPLE:].rstrip(b"\r\n\x00 \t")
-    if not stripped:
-        content = content.rstrip(b"\r\n\x00 \t")
-    elif len(extra := content[-SAMPLE:][len(stripped) :]) and extra not in (b"\n", b"\r\n"):
+    end = content[-SAMPLE:]
+    extra = end[len(end.rstrip(BLANK)) :]
+    if len(content) <= SAMPLE or len(extra) == len(end):
+        content = content.rstrip(BLANK)
+    elif extra not in (b"", b"\n", b"\r\n"):
         content = content[: -len(extra)]
     start = None if keep_start else re.match(rb"(?:[ \t\x00]*[\r\n])*[ \x00]*", content)
     return content[start.end() :] if start is not None and start.end() else content
