@@ -13,10 +13,14 @@ import pytest
 from test_workers import digest, is_alive, trained, wait_for_workers
 
 from conftest import ROOT, make_inputs, small_parameters
+from timellm_pipeline.errors import TrainingError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.launch import write_inputs
 from timellm_pipeline.training.preparation import prepare_training
+from timellm_pipeline.work import refuse_separate_drives
+from timellm_pipeline.workers.folder import WorkFolder
+from timellm_pipeline.workers.group import WorkerGroup
 
 STEPS = {"accumulate": 3, "max_steps": 300, "max_epochs": 100, "save_steps": 6, "validate_steps": 300}
 
@@ -68,3 +72,38 @@ def test_the_other_machine_finishes_when_one_is_killed(
     assert not found.record.trained or found.record.steps_run == 0
     assert digest(found) == digest(trained(raw_series, backbones["llama"], tmp_path / "whole", 1, **groups))
     assert len(found.record.resume_chain) == 1
+
+
+@pytest.mark.parametrize(
+    ("has_job", "message"),
+    [
+        (False, "this folder does not contain the inputs of worker processes"),
+        (True, "this process was not started by torchrun: RANK is not set"),
+    ],
+)
+def test_a_worker_that_cannot_start_says_why(tmp_path: Path, has_job: bool, message: str) -> None:
+    """In three lines, with status 1."""
+    if has_job:
+        WorkFolder(tmp_path).write_job("train", 30, {})
+    environment = {name: value for name, value in os.environ.items() if name != "RANK"}
+    words = [sys.executable, "-m", "timellm_pipeline", "work", str(tmp_path)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and f"Error: {message}" in done.stderr and "\n  do:    " in done.stderr
+
+
+class OtherDrive(WorkerGroup):
+    """A group of two whose second worker sees other files."""
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value, False]
+
+    def from_first(self, value: Any) -> Any:
+        return value
+
+
+def test_machines_without_a_common_drive_are_refused(tmp_path: Path) -> None:
+    """Otherwise the second machine would not find the checkpoint to resume from, minutes or hours later."""
+    with pytest.raises(TrainingError, match="workers 1 do not see the files that worker 0 writes"):
+        refuse_separate_drives(tmp_path, OtherDrive(0, 2))
+    assert not list(tmp_path.iterdir())
+    refuse_separate_drives(tmp_path, WorkerGroup())

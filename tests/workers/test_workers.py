@@ -92,25 +92,27 @@ from test_workers import trained
 if __name__ == "__main__":
     raw = pd.read_csv(sys.argv[2])
     steps = {"accumulate": 3, "max_steps": 600, "max_epochs": 100, "save_steps": 6, "validate_steps": 300}
-    trained(raw, Path(sys.argv[3]), Path(sys.argv[4]), 2, training=steps)
+    workers = {"processes": 2, "restarts": 1, "timeout": 30}
+    trained(raw, Path(sys.argv[3]), Path(sys.argv[4]), 2, training=steps, workers=workers)
 """
 
 
 @pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="the workers are found in /proc")
-@pytest.mark.parametrize("killed", ["worker", "parent"])
+@pytest.mark.parametrize("killed", ["worker", "worker that hangs", "parent"])
 def test_what_is_killed_is_resumed_with_the_same_bytes(
     raw_series: pd.DataFrame, backbones: dict[str, Path], tmp_path: Path, killed: str
 ) -> None:
-    """A worker is started again; without the parent, the workers save and leave."""
+    """A worker is started again, also one that answers no more; without the parent, the workers save and leave."""
     csv = tmp_path / "series.csv"
     raw_series.to_csv(csv, index=False)
     arguments = [str(ROOT), str(csv), str(backbones["llama"]), str(tmp_path / "killed")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests/workers"), str(ROOT / "src")])}
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], env=environment)
     workers = wait_for_workers(tmp_path / "killed", process)
-    os.kill(workers[0] if killed == "worker" else process.pid, signal.SIGKILL)
-    assert process.wait(300) == (0 if killed == "worker" else -signal.SIGKILL)
+    number = signal.SIGSTOP if killed == "worker that hangs" else signal.SIGKILL
+    os.kill(process.pid if killed == "parent" else workers[0], number)
+    assert process.wait(300) == (-signal.SIGKILL if killed == "parent" else 0)
     deadline = time.monotonic() + 60
     while any(map(is_alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.2)
