@@ -31,7 +31,9 @@ def to_numbers(table: pd.DataFrame, data: DataParams, file: str, may_be_missing:
             continue
         if column.dtype == object:  # integers of hundreds of digits overflow float64
             column = column.map(lambda value: np.inf if isinstance(value, int) and abs(value) > 1e308 else value)
-        numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        parsed = pd.to_numeric(column, errors="coerce")
+        is_plain = parsed.dtype == np.float64  # `na_value` would copy it
+        numbers = parsed.to_numpy() if is_plain else parsed.to_numpy(dtype=np.float64, na_value=np.nan)
         missing = column.isna().to_numpy()
         bad = np.flatnonzero(~np.isfinite(numbers) & ~(missing & may_be_missing))
         if missing.all():

@@ -168,7 +168,7 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
     names = _choose(present, wanted, file)
     may_be_missing = data.gaps != "error" or bool(data.known_columns)
     values = to_numbers(table[names], data, file, may_be_missing=may_be_missing)
-    rows = pd.DataFrame(values).set_index(pd.DatetimeIndex(parsed.stamps), append=True)
+    rows = pd.DataFrame(values, copy=False).set_index(pd.DatetimeIndex(parsed.stamps), append=True)
     rows = _in_order(rows, parsed.zone, data, file)
     if data.known_columns:
         rows = _until_the_last_value(rows, data, file)
