@@ -76,7 +76,8 @@ def parse_dates(column: pd.Series, data: DataParams, file: str) -> ParsedDates:
             log.info("%s: converting time stamps from the zone %s to UTC", file, column.dt.tz)
         _refuse_incomplete(column, None, stamps, data, file)
         return ParsedDates(stamps.rename("date"), zone)
-    texts = texts.where(column.notna(), "")
+    if column.hasnans:
+        texts = texts.where(column.notna(), "")
     reading = find_reading(texts, data, file)
     dates = _to_datetime(reading.texts, texts, reading.options, column, file)
     dates = dates.where(texts.str.contains(r"\d", regex=True))  # pandas parses words such as `now`

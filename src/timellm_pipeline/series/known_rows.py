@@ -32,7 +32,7 @@ def known_of_wide(panel: Panel, table: pd.DataFrame, stamps: pd.Series, data: Da
     Raises SeriesError for a missing value, except of the future, a row twice, and a row that is not on the time grid.
     """
     file = panel.source.path
-    columns = to_numbers(table[data.known_columns], data, file, may_be_missing=True)
+    columns = to_numbers(table, data.known_columns, data, file, may_be_missing=True)
     values = as_float32(columns)
     row = _positions(panel, pd.DatetimeIndex(stamps), file)
     number = np.zeros(len(row), dtype=np.int64)
@@ -107,7 +107,7 @@ def _future_rows(
     source, path = panel.source, file.path
     table = read_table(file, data)
     refuse_absent(table, (*source.id_columns, source.date_column, *known.names), "data.known_columns", path)
-    columns = to_numbers(table[list(known.names)], data, path, may_be_missing=True)
+    columns = to_numbers(table, known.names, data, path, may_be_missing=True)
     values = as_float32(columns)
     stamps = _in_zone(parse_dates(table[source.date_column], data, path), panel, path)
     number = np.zeros(len(table), dtype=np.int64)

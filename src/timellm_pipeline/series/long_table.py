@@ -119,12 +119,11 @@ def rows_of_table(table: pd.DataFrame, columns: LongColumns, data: DataParams, f
     """The rows of a long table. Raises SeriesError for an invalid id, time stamp or value, with its line."""
     number, ids = ids_of(table, columns.ids, data, file)
     parsed = _parse_distinct(table[columns.date], data, file)
-    value = table[[columns.value]]
-    values = to_numbers(value, data, file, may_be_missing=True)[columns.value]
+    values = to_numbers(table, [columns.value], data, file, may_be_missing=True)[columns.value]
     stamps = parsed.stamps.to_numpy().astype("datetime64[ns]")
     known = np.zeros((len(values), 0), dtype=np.float32)
     if columns.known:
-        known = as_float32(to_numbers(table[list(columns.known)], data, file, may_be_missing=True))
+        known = as_float32(to_numbers(table, columns.known, data, file, may_be_missing=True))
     facts = _facts_of(table, columns.static, number, ids, file)
     return LongRows(ids, number, stamps, values, parsed.zone, known, facts)
 

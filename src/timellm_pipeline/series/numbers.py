@@ -1,6 +1,7 @@
 """Channels of a table as float64 numbers."""
 
 import re
+from collections.abc import Sequence
 from datetime import date, time, timedelta
 
 import numpy as np
@@ -19,10 +20,12 @@ KINDS = (
 )
 
 
-def to_numbers(table: pd.DataFrame, data: DataParams, file: str, may_be_missing: bool) -> dict[str, np.ndarray]:
-    """Each channel as float64. Raises SeriesError that lists the problems of the channels."""
+def to_numbers(
+    table: pd.DataFrame, names: Sequence[str], data: DataParams, file: str, may_be_missing: bool
+) -> dict[str, np.ndarray]:
+    """Each of the named channels as float64. Raises SeriesError that lists the problems of the channels."""
     values, problems = {}, []
-    for name in table.columns:
+    for name in names:
         column = table[name]
         kind = _not_numbers(column)
         if kind is not None:
@@ -31,9 +34,10 @@ def to_numbers(table: pd.DataFrame, data: DataParams, file: str, may_be_missing:
             continue
         if column.dtype == object:  # integers of hundreds of digits overflow float64
             column = column.map(lambda value: np.inf if isinstance(value, int) and abs(value) > 1e308 else value)
-        parsed = pd.to_numeric(column, errors="coerce")
-        is_plain = parsed.dtype == np.float64  # `na_value` would copy it
-        numbers = parsed.to_numpy() if is_plain else parsed.to_numpy(dtype=np.float64, na_value=np.nan)
+        if column.dtype == np.float64:  # pandas would copy it
+            numbers = column.to_numpy()
+        else:
+            numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         missing = column.isna().to_numpy()
         bad = np.flatnonzero(~np.isfinite(numbers) & ~(missing & may_be_missing))
         if missing.all():
@@ -50,11 +54,7 @@ def to_numbers(table: pd.DataFrame, data: DataParams, file: str, may_be_missing:
             problems.append((fact, position, _advice(found, bool(missing[row]))))
         values[str(name)] = numbers
     if problems:
-        more = (
-            f"; and {len(problems) - 1} more channels, for example `{shown(table.columns[-1])}`"
-            if len(problems) > 9
-            else ""
-        )
+        more = f"; and {len(problems) - 1} more channels, for example `{shown(names[-1])}`" if len(problems) > 9 else ""
         listed = "; ".join(fact if n == 0 else f"{fact} ({spot})" for n, (fact, spot, _) in enumerate(problems[:5]))
         raise SeriesError(listed + more, where=f"{file}, {problems[0][1]}", do=problems[0][2])
     return values

@@ -167,14 +167,14 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
     present = [name for name in table.columns if name not in (data.date_column, *data.known_columns)]
     names = _choose(present, wanted, file)
     may_be_missing = data.gaps != "error" or bool(data.known_columns)
-    values = to_numbers(table[names], data, file, may_be_missing=may_be_missing)
-    rows = pd.DataFrame(values, copy=False).set_index(pd.DatetimeIndex(parsed.stamps), append=True)
-    rows = _in_order(rows, parsed.zone, data, file)
+    values = to_numbers(table, names, data, file, may_be_missing=may_be_missing)
+    rows = pd.DataFrame(values, copy=False)  # numbered from 0, as in the file
+    rows, dates = _in_order(rows, parsed.stamps, parsed.zone, data, file)
     if data.known_columns:
         rows = _until_the_last_value(rows, data, file)
-    numbered = pd.Series(rows.index.get_level_values(1), index=rows.index.get_level_values(0))
-    frequency = find_frequency(numbered, data, file)
-    columns, filled = rows.droplevel(0), NO_SPANS
+        dates = dates.iloc[: len(rows)]
+    frequency = find_frequency(dates, data, file)
+    columns, filled = rows.set_axis(pd.DatetimeIndex(dates), axis=0), NO_SPANS
     if data.gaps != "error":
         columns, filled = fill_gaps(columns, frequency, data.gaps, file)
     panel = Panel.from_columns(
@@ -188,7 +188,7 @@ def _of_wide(table: pd.DataFrame, source: Source, data: DataParams, wanted: Want
     )
     if data.known_columns:
         panel = replace(panel, known=known_of_wide(panel, table, parsed.stamps, data))
-    stamps = pd.DatetimeIndex(numbered)
+    stamps = pd.DatetimeIndex(dates)
     on_grid = np.ones(len(stamps), dtype=bool) if stamps.equals(panel.stamps) else stamps.isin(panel.stamps)
     if not on_grid.all():  # its values would be lost, or get another time stamp
         raise SeriesError(
@@ -209,7 +209,7 @@ def _until_the_last_value(rows: pd.DataFrame, data: DataParams, file: str) -> pd
     rows = rows.iloc[:count]
     row, column = np.nonzero(rows.isna().to_numpy())
     if len(row) and data.gaps == "error":
-        name, line = rows.columns[column[0]], line_of(int(rows.index[row[0]][0]), data.csv)
+        name, line = rows.columns[column[0]], line_of(int(rows.index[row[0]]), data.csv)
         raise SeriesError(
             f"a value of channel `{shown(name)}` is missing",
             where=f"{file}, line {line}, column `{shown(name)}` ({len(row)} missing values)",
@@ -242,12 +242,13 @@ def _choose(present: list[str], wanted: Wanted, file: str) -> list[str]:
     return list(wanted.channels)
 
 
-def _in_order(rows: pd.DataFrame, zone: str | None, data: DataParams, file: str) -> pd.DataFrame:
-    """Rows sorted by time. The index levels are the row number in the file and the time stamp.
+def _in_order(
+    rows: pd.DataFrame, dates: pd.Series, zone: str | None, data: DataParams, file: str
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Rows and their time stamps, sorted by time. The index of both is the row number in the file.
 
     Raises SeriesError for a repeated time stamp.
     """
-    dates = pd.Series(rows.index.get_level_values(1))
     if has_repeats(dates):
         repeated = dates.duplicated()
         row = int(np.flatnonzero(repeated)[0])
@@ -259,12 +260,13 @@ def _in_order(rows: pd.DataFrame, zone: str | None, data: DataParams, file: str)
             do=REPEATED_HOUR if zone is None and repeated_hour(rows, dates) else "remove the duplicate rows",
         )
     if dates.is_monotonic_increasing:
-        return rows
+        return rows, dates
     backwards = int(np.flatnonzero(dates.diff() < pd.Timedelta(0))[0])
     log.warning(
         "%s: rows are not sorted by time (for example line %s); sorting them", file, line_of(backwards, data.csv)
     )
-    return rows.iloc[np.argsort(dates.to_numpy(), kind="stable")]
+    order = np.argsort(dates.to_numpy(), kind="stable")
+    return rows.iloc[order], dates.iloc[order]
 
 
 def _report_constant(panel: Panel) -> None:
