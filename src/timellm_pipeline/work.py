@@ -9,12 +9,12 @@ import os
 import sys
 import time
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from timellm_pipeline.diagnosis import diagnose
-from timellm_pipeline.errors import TrainingError
-from timellm_pipeline.workers.elastic import refuse_missing_gpus
+from timellm_pipeline.errors import TrainingError, UserError
 from timellm_pipeline.workers.folder import WorkFolder
 from timellm_pipeline.workers.group import WorkerGroup
 from timellm_pipeline.workers.signals import StoppedBySignal
@@ -30,14 +30,14 @@ def work(path: Path) -> int:
     Returns the exit status. After a signal it is 0 if `kedro run` started this process, which then reads the signal
     from the folder; otherwise, as by convention, 128 plus the signal number.
     """
+    agent = os.getppid()  # before anything that takes time: it may be killed meanwhile
     import torch
     import torch.distributed as dist
 
+    from timellm_pipeline.workers.elastic import PARENT, refuse_missing_gpus
+
     folder = WorkFolder(path)
     job = folder.job()
-    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-    if restarts and folder.error() is not None:
-        return 1  # a restart does not help: a user has to act
     rank, local_rank = _from_environment("RANK"), _from_environment("LOCAL_RANK")
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.ERROR, format="%(asctime)s  %(message)s")
     if torch.cuda.is_available():
@@ -45,10 +45,17 @@ def work(path: Path) -> int:
         torch.cuda.set_device(local_rank)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=timedelta(seconds=job["timeout"]))
-    group = WorkerGroup.current()
     is_child = os.environ.get("TORCHELASTIC_RUN_ID") == path.name  # as `run_workers` names it
+    parent = int(os.environ[PARENT]) if is_child else agent
+    group = WorkerGroup(dist.get_rank(), dist.get_world_size(), parent)
+    group.join()
     try:
-        if group.is_first and not restarts:
+        # Each agent counts the restarts of its own workers.
+        restarts = max(group.gather(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))))
+        reported = group.from_first(folder.error() if restarts else None)
+        if reported is not None:  # a restart does not help: a user has to act
+            raise reported
+        if group.is_first:
             folder.clear()
         group.gather(None)
         refuse_separate_drives(folder.path, group)
@@ -56,8 +63,7 @@ def work(path: Path) -> int:
     except Exception as error:
         found = diagnose(error)
         if found is not None:
-            folder.report_error(found)
-            if not is_child:  # nobody else shows it
+            if not (_reported(folder, found) and is_child):  # nobody else shows it
                 sys.stderr.write("\n".join(found.lines()) + "\n")
         elif "gloo" in str(error) or "NCCL" in str(error):
             log.error("worker %s ends, because it lost the others: %s", rank, str(error).splitlines()[0][:200])
@@ -67,12 +73,22 @@ def work(path: Path) -> int:
         os._exit(1)  # the other workers wait for this one in a collective operation, and are ended by the agent
     except StoppedBySignal as stopped:
         if group.is_first:
-            folder.report_stop(stopped.status - 128, str(stopped))
+            with suppress(OSError):  # the drive may be full
+                folder.report_stop(stopped.status - 128, str(stopped))
             log.warning("%s", stopped)
         dist.destroy_process_group()
         return 0 if is_child else stopped.status
     dist.destroy_process_group()
     return 0
+
+
+def _reported(folder: WorkFolder, error: UserError) -> bool:
+    """Report an error in the folder. False if that fails, for example on the full drive that is the error."""
+    try:
+        folder.report_error(error)
+    except OSError:
+        return False
+    return True
 
 
 def refuse_separate_drives(path: Path, group: WorkerGroup) -> None:

@@ -90,3 +90,11 @@ def test_odd_files_are_read_alike_in_chunks(text: str, csv: dict[str, Any], monk
     else:
         assert isinstance(found, pd.DataFrame)
         pd.testing.assert_frame_equal(found, expected)
+
+
+def test_the_end_of_a_large_text_is_no_row() -> None:
+    """With another end of line, a newline at the end of the file would be a value."""
+    text = "date,OT;" + "".join(f"{DATE.format(n % 9)},{n}.0000000000;" for n in range(40_000)) + "\n"
+    data = parse_parameters({"data": {"csv": {"lineterminator": ";"}}}).data
+    table = read_table(RawFile("a.csv", text.encode()), data)
+    assert len(text) > reading.SAMPLE and len(table) == 40_000 and table["OT"].dtype == float

@@ -13,22 +13,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from conftest import ROOT, make_inputs, small_parameters
 from timellm_pipeline.errors import BackboneError, ParameterError, TrainingError
 from timellm_pipeline.model.backbone import BackboneSource
-from timellm_pipeline.parameters import parse_parameters
+from timellm_pipeline.parameters import WorkersParams, parse_parameters
 from timellm_pipeline.parameters.workers import refuse_idle_workers
+from timellm_pipeline.training import launch
 from timellm_pipeline.training.checkpoint import CheckpointStore
 from timellm_pipeline.training.gradients import Gradients
 from timellm_pipeline.training.handoff import Handoff
-from timellm_pipeline.training.launch import train
+from timellm_pipeline.training.launch import train, write_inputs
 from timellm_pipeline.training.preparation import prepare_training
-from timellm_pipeline.training.result import TrainingResult
+from timellm_pipeline.training.result import TrainingResult, read_finished
 from timellm_pipeline.training.updates import Updates
+from timellm_pipeline.workers import elastic
 from timellm_pipeline.workers.elastic import number_of_workers
 from timellm_pipeline.workers.folder import WorkFolder
 from timellm_pipeline.workers.group import WorkerGroup
+from timellm_pipeline.workers.signals import StopSignals
 
 TRAINING = {"accumulate": 3, "max_steps": 20, "save_steps": 6, "validate_steps": 9, "log_steps": 3}
 
@@ -158,13 +162,46 @@ def test_the_inputs_are_read_back_as_they_were(
     data, source, store = make_inputs(raw_series, parameters), BackboneSource(tmp_path / "c"), CheckpointStore(tmp_path)
     training = prepare_training(data, parameters, source, store)
     folder = WorkFolder(tmp_path / "work")
-    Handoff(folder, data, parameters, source, store, "v", None, training.linear).write()
+    Handoff(folder, data, parameters, source, store, "v", None, training.linear, "earlier").write()
     read = Handoff.read(folder)
+    assert read.discarded == "earlier"
     again = prepare_training(read.data, read.parameters, read.source, read.store, linear=read.linear)
     assert again.facts == training.facts and again.linear.digest() == training.linear.digest()
     assert read.version == "v" and read.start is None
     with pytest.raises(TrainingError, match="does not contain the inputs of worker processes"):
         Handoff.read(WorkFolder(tmp_path / "nothing"))
+
+
+def test_workers_that_start_again_do_not_discard_their_own_result(raw_series: pd.DataFrame, tmp_path: Path) -> None:
+    """`training.force` discards the training that had finished before, once."""
+    steps = {"accumulate": 1, "max_steps": 4, "save_steps": 4, "validate_steps": 4, "log_steps": 2}
+    parameters = small_parameters("none", training={**steps, "force": True})
+    data, source, store = make_inputs(raw_series, parameters), BackboneSource(tmp_path / "c"), CheckpointStore(tmp_path)
+    training = prepare_training(data, parameters, source, store)
+
+    def run(version: str, discarded: str | None) -> str:
+        linear = training.linear
+        Handoff(WorkFolder(tmp_path), data, parameters, source, store, version, None, linear, discarded).run()
+        finished = read_finished(training.run.folder)
+        assert finished is not None
+        return finished.trained_in
+
+    assert run("first", None) == "first"
+    assert run("second", None) == "first"
+    assert run("second", "first") == "second"
+    assert run("second", "first") == "second"
+    with pytest.raises(ParameterError, match="cannot discard a finished training"):
+        write_inputs(training, store, "third")
+
+
+def test_inputs_of_dead_processes_are_removed_and_those_of_others_are_not(tmp_path: Path) -> None:
+    """The process may run on another machine: its lock says whether it lives."""
+    run_folder, dead, alive = (tmp_path / name for name in ("id", ".work-id-1", ".work-id-2"))
+    for folder in (dead, alive):
+        folder.mkdir()
+    with FileLock(alive / launch.LOCK):
+        launch._remove_old(run_folder)
+        assert alive.is_dir() and not dead.exists()
 
 
 def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -203,11 +240,38 @@ def test_each_step_is_run_by_one_worker_also_after_a_resume(size: int, step: int
     assert not any(own)
 
 
-def test_a_group_of_one_is_a_process_that_trains_alone() -> None:
-    """No communication, and every step is its own."""
+def test_a_process_that_joined_no_group_works_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also inside a process group of another program: a forecast on its first rank would wait for the others."""
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     group = WorkerGroup.current()
-    assert (group.rank, group.size, group.is_first) == (0, 1, True)
+    assert (group.rank, group.size, group.is_first, group.is_orphan) == (0, 1, True, False)
     assert group.gather(3) == [3] and group.from_first("x") == "x"
+
+
+def test_a_worker_whose_parent_ended_before_it_started_is_an_orphan() -> None:
+    """Loading a large backbone takes minutes, and kedro may be killed meanwhile."""
+    assert WorkerGroup(0, 1, parent=os.getpid()).is_orphan and not WorkerGroup(0, 1, parent=os.getppid()).is_orphan
+    with StopSignals() as signals:
+        signals.agree(WorkerGroup(0, 1, parent=os.getpid()))
+        assert signals.received == signal.SIGTERM
+
+
+def test_a_signal_that_is_ignored_is_not_handled_by_the_agent() -> None:
+    """A run under nohup continues when the terminal closes."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        handled = elastic._for_workers()["TORCHELASTIC_SIGNALS_TO_HANDLE"].split(",")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert "SIGHUP" not in handled and {"SIGTERM", "SIGINT"} <= set(handled)
+
+
+def test_shared_layers_need_several_workers() -> None:
+    """`auto` may find one GPU, or an update may have one step: the backbone would be loaded whole without a word."""
+    with pytest.raises(TrainingError, match="workers.shard=layers needs several workers, and there is one"):
+        number_of_workers(WorkersParams(processes="auto", shard="layers"), 1)
+    with pytest.raises(ParameterError, match="workers.processes"):
+        parse_parameters({"workers": {"processes": 0}})
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import platformdirs
 from timellm_pipeline.errors import BackboneError
 from timellm_pipeline.files import write_atomic
 from timellm_pipeline.model import smollm2
+from timellm_pipeline.model.hub import IDENTIFYING, hub_snapshot, pinned_revision
 from timellm_pipeline.parameters import BackboneParams
 from timellm_pipeline.series.identity import digest_of_file
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from timellm_pipeline.model.compute import Compute
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
-IDENTIFYING = ("*.safetensors", "tokenizer.json", "config.json")  # files that identify a backbone
-COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
 def default_cache() -> Path:
@@ -98,7 +97,7 @@ class BackboneSource:
         """Whether this is a pinned hub id whose files are not in the local hub cache."""
         if params.name in ("none", "smollm2") or Path(params.name).expanduser().is_dir():
             return False
-        return bool(HUB_ID.match(params.name)) and params.name in params.revisions and not _hub_snapshot(params, False)
+        return bool(HUB_ID.match(params.name)) and params.name in params.revisions and not hub_snapshot(params, False)
 
     def load(self, params: BackboneParams, compute: "Compute") -> LoadedBackbone:
         """The first `params.layers` layers, frozen and in evaluation mode, with the tokenizer.
@@ -168,7 +167,15 @@ class BackboneSource:
         """Folder of the files; None for a hub id whose files are not in the local hub cache and not downloaded."""
         if params.name == "smollm2":
             return smollm2.unpacked_folder(self.cache, self._digest(smollm2.find_gguf()))
-        return _local_folder(params.name) or _hub_snapshot(params, download)
+        folder = _local_folder(params.name)
+        if folder is not None:
+            return folder
+        try:
+            return hub_snapshot(params, download)
+        except BackboneError:
+            raise
+        except Exception as error:  # the hub library raises errors of several packages
+            raise _loading_error(params, error) from error
 
     def _open(self, params: BackboneParams) -> tuple[dict[str, Any], Any]:
         """Arguments of `from_pretrained` that locate the files, and the config with the requested number of layers."""
@@ -223,19 +230,6 @@ def _quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
 
 
-def pinned_revision(params: BackboneParams) -> str:
-    """Pinned commit of a hub id. Raises BackboneError if the hub id is not pinned to a full commit hash."""
-    revision = params.revisions.get(params.name)
-    if revision is None or not COMMIT.match(revision):
-        found = "no revision" if revision is None else f"the revision {revision!r}, which is not a full commit hash"
-        raise BackboneError(
-            f"the hub id `{params.name}` has {found}",
-            where="backbone.revisions",
-            do=f"add `{params.name}: <40-digit commit>` (on the hub: Files, History), or use a local folder",
-        )
-    return revision
-
-
 def _local_folder(name: str) -> Path | None:
     """Folder with this path, or None for a hub id. Raises BackboneError if the name is neither."""
     path = Path(name).expanduser()
@@ -254,27 +248,6 @@ def _local_folder(name: str) -> Path | None:
         where="backbone.name",
         do="use an existing folder, a hub id such as openai-community/gpt2, `smollm2` or `none`",
     )
-
-
-def _hub_snapshot(params: BackboneParams, download: bool) -> Path | None:
-    """Folder of a pinned hub id in the local hub cache, or None if it is not there.
-
-    Raises BackboneError when a download fails.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    revision = pinned_revision(params)
-    try:
-        return Path(snapshot_download(params.name, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError as error:
-        if not download:
-            return None
-        missing = error
-    try:
-        return Path(snapshot_download(params.name, revision=revision, allow_patterns=list(IDENTIFYING)))
-    except Exception as error:  # the hub library raises errors of several packages
-        raise _loading_error(params, error) from missing
 
 
 def _limit_layers(config: Any, params: BackboneParams) -> None:

@@ -1,6 +1,5 @@
 """What a worker process does for `model/worker_outputs.py`: outputs of the network for its batches."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +8,13 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from timellm_pipeline.errors import TrainingError
 from timellm_pipeline.linear.remainder import Remainder
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.compute import compute_as_trained
 from timellm_pipeline.model.inference import own_outputs
 from timellm_pipeline.model.saved import SavedModel
-from timellm_pipeline.model.sharding import shared
+from timellm_pipeline.model.sharding import is_shared, shared
 from timellm_pipeline.model.timellm import TimeLLM
 from timellm_pipeline.model.window_files import read_windows
 from timellm_pipeline.model.worker_outputs import OUTPUTS
@@ -37,8 +37,15 @@ class OutputsJob:
 
     def run(self) -> None:
         """Compute the outputs of the own batches and write them. Without the starting process, remove the folder."""
-        group, facts, path, parent = WorkerGroup.current(), self.facts, self.folder.path, os.getppid()
+        group, facts, path = WorkerGroup.current(), self.facts, self.folder.path
         model = self._load()
+        backbone: Any = model.network.backbone
+        if len(set(group.gather(model.network.backbone_path))) > 1:
+            raise TrainingError(
+                "the workers run the backbone in different ways",
+                where="workers",
+                do="use machines with the same versions and devices",
+            )
         windows = Remainder(read_windows(path), model.linear.effects)
         outputs = np.load(path / OUTPUTS, mmap_mode="r+")
         network = model.network, model.writer, model.compute
@@ -47,11 +54,13 @@ class OutputsJob:
             for which, output in own_outputs(*network, windows, facts["batch_size"]):
                 outputs[which] = output
                 bar.update(min(len(which) * group.size, total - bar.n))
-                if os.getppid() != parent:
+                # After each batch, so that a worker that hangs is noticed, and a slow one is not taken for it.
+                if any(group.gather(group.is_orphan)):
                     shutil.rmtree(path, ignore_errors=True)
                     return
+                if is_shared(backbone):
+                    backbone.reset_iter_state()  # FSDP2 keeps a record of each pass until a backward pass
         outputs.flush()
-        group.gather(None)  # a worker that hangs is noticed by the others
 
     def _load(self) -> TimeLLM:
         facts = self.facts

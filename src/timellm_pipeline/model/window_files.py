@@ -1,7 +1,9 @@
 """Windows as files, for a process that forecasts them: arrays and JSON, written in blocks and read as a memory map."""
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,13 +29,22 @@ def write_windows(windows: SeriesWindows, folder: Path) -> None:
         for name, block in blocks.items():
             if name not in arrays:
                 shape = (len(windows), *block.shape[1:])
-                arrays[name] = np.lib.format.open_memmap(folder / name, "w+", dtype=block.dtype, shape=shape)
+                arrays[name] = new_array(folder / name, block.dtype, shape)
             arrays[name][which[0] : which[-1] + 1] = block
         texts += windows.facts(which)
     for array in arrays.values():
         array.flush()
     facts = {"names": windows.names, "texts": texts, "known": columns}
     (folder / TEXTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
+    """A new mapped array. Raises OSError on a full drive, where writing to a sparse file would end the process."""
+    array = np.lib.format.open_memmap(path, "w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def read_windows(folder: Path) -> ArrayWindows:

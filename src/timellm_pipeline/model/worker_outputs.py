@@ -20,7 +20,7 @@ from timellm_pipeline.linear.remainder import Remainder
 from timellm_pipeline.model.array_windows import in_order
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import SavedModel
-from timellm_pipeline.model.window_files import write_windows
+from timellm_pipeline.model.window_files import new_array, write_windows
 from timellm_pipeline.parameters import BackboneParams, WorkersParams
 from timellm_pipeline.workers.elastic import number_of_workers, run_workers
 from timellm_pipeline.workers.folder import WorkFolder
@@ -61,7 +61,7 @@ class WorkerOutputs:
             folder = WorkFolder(Path(path))
             write_windows(windows.windows, folder.path)
             shape = (len(windows), pred_len)
-            np.lib.format.open_memmap(folder.path / OUTPUTS, "w+", dtype=np.float32, shape=shape).flush()
+            new_array(folder.path / OUTPUTS, np.float32, shape).flush()
             facts = {
                 "saved": str(self.saved.absolute()),
                 "cache": str(self.source.cache.absolute()),

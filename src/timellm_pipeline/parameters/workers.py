@@ -1,6 +1,6 @@
 """Worker processes of training, evaluation and forecasts."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from timellm_pipeline.parameters.training import TrainingParams
 class WorkersParams(Group):
     """`workers`: processes that share the work. They change its speed and memory, never its result."""
 
-    processes: int | Literal["auto"] = Field(default=1)
+    processes: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(default=1)
     """Number of worker processes, for training at most `training.accumulate`; `auto`: the GPUs of this machine."""
 
     shard: Literal["none", "layers"] = Field(default="none")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from timellm_pipeline.errors import ParameterError
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.parameters import Parameters
 from timellm_pipeline.retraining.data_gates import data_gates
@@ -60,6 +61,12 @@ def retrain(inputs: Retraining, now: pd.Timestamp) -> dict[str, Any]:
     Raises UserError as `train_model` does, and TrainingError when another retraining is running.
     """
     registry, parameters, series = inputs.registry, inputs.parameters, inputs.series
+    if parameters.workers.shard == "layers" and parameters.gates.load:
+        raise ParameterError(
+            "the gate `load` loads the complete backbone in one process, which workers.shard=layers is meant to avoid",
+            where="gates.load",
+            do="set gates.load=false, or workers.shard=none",
+        )
     with registry.alone():
         registry.repair()
         current = registry.champion()

@@ -135,7 +135,8 @@ def read_table(file: RawFile, data: DataParams) -> pd.DataFrame:
 
 def _read_csv(content: bytes, path: str, options: dict[str, Any]) -> pd.DataFrame:
     content = _in_utf8(content, path, options)
-    content = _without_blank_ends(content, keep_start=bool({"skiprows", "header"} & options.keys()))
+    keep_end = options.get("lineterminator") is None and len(content) > SAMPLE  # without it, a copy would be needed
+    content = _without_blank_ends(content, bool({"skiprows", "header"} & options.keys()), keep_end)
     if not content:
         raise SeriesError("the file is empty", where=path, do="give a CSV with a header and one row per time stamp")
     if b"\x00" in content:
@@ -209,14 +210,14 @@ def _opened(content: bytes, options: dict[str, Any]) -> io.BytesIO | io.StringIO
     return io.StringIO(content.decode("utf-8", "surrogatepass"))
 
 
-def _without_blank_ends(content: bytes, keep_start: bool) -> bytes:
+def _without_blank_ends(content: bytes, keep_start: bool, keep_end: bool) -> bytes:
     """Text without empty lines at the end and, unless `keep_start`, at the start. An empty first cell is kept.
 
-    A large text keeps one end of line, because without it it would be a copy.
+    With `keep_end`, one end of line is kept.
     """
     end = content[-SAMPLE:]
     extra = end[len(end.rstrip(BLANK)) :]
-    if len(content) <= SAMPLE or len(extra) == len(end):
+    if not keep_end or len(extra) == len(end):
         content = content.rstrip(BLANK)
     elif extra not in (b"", b"\n", b"\r\n"):
         content = content[: -len(extra)]

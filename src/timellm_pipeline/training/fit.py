@@ -137,7 +137,7 @@ def _refuse_other_weights(model: TimeLLM) -> None:
     group = WorkerGroup.current()
     if group.size == 1:
         return
-    content = hashlib.sha256()
+    content = hashlib.sha256(model.network.backbone_path.encode())
     for weight in model.network.trainables().values():
         content.update(weight.detach().cpu().numpy().tobytes())
     if len(set(group.gather(content.hexdigest()))) > 1:

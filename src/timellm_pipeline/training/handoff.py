@@ -18,6 +18,8 @@ from timellm_pipeline.series.plan import RunPlan
 from timellm_pipeline.series.prepare import TrainingData
 from timellm_pipeline.series.scaling import Scaler
 from timellm_pipeline.training.checkpoint import CheckpointStore
+from timellm_pipeline.training.preparation import prepare_training
+from timellm_pipeline.training.result import read_finished
 from timellm_pipeline.training.run import train_model
 from timellm_pipeline.workers.folder import WorkFolder
 from timellm_pipeline.workers.group import WorkerGroup
@@ -33,6 +35,8 @@ class Handoff:
 
     Attributes:
         start: folder of a model that provides the initial weights; None for new weights.
+        discarded: version in which the finished training was trained that `training.force` discards; None: there is
+            none. Workers that start again must not discard their own result.
     """
 
     folder: WorkFolder
@@ -43,6 +47,7 @@ class Handoff:
     version: str
     start: Path | None
     linear: LinearPart
+    discarded: str | None = None
 
     def write(self) -> None:
         """Write the files to the folder, which is created if it does not exist."""
@@ -59,6 +64,7 @@ class Handoff:
             "cache": str(self.source.cache.absolute()),
             "store": str(self.store.root.absolute()),
             "start": None if self.start is None else str(self.start.absolute()),
+            "discarded": self.discarded,
         }
         self.folder.write_job(KIND, self.parameters.workers.timeout, facts)
 
@@ -82,6 +88,7 @@ class Handoff:
                 version=facts["version"],
                 start=None if facts["start"] is None else Path(facts["start"]),
                 linear=LinearPart.from_file(path / LINEAR),
+                discarded=facts["discarded"],
             )
         except (OSError, ValueError, KeyError) as error:
             raise folder.unreadable(error) from error
@@ -90,4 +97,10 @@ class Handoff:
         """Train, together with the other workers. The result is in the run folder."""
         refuse_idle_workers(WorkerGroup.current().size, self.parameters.training)
         start = None if self.start is None else SavedModel.read(self.start)
-        train_model(self.data, self.parameters, self.source, self.store, self.version, start, self.linear)
+        training = prepare_training(self.data, self.parameters, self.source, self.store, start, self.linear)
+        finished = read_finished(training.run.folder)
+        force = finished is not None and finished.trained_in == self.discarded
+        parameters = self.parameters.model_copy(
+            update={"training": self.parameters.training.model_copy(update={"force": force})}
+        )
+        train_model(self.data, parameters, self.source, self.store, self.version, start, self.linear)

@@ -1,11 +1,14 @@
 """Train with as many worker processes as the parameters say, or write their inputs for torchrun."""
 
 import logging
-import os
 import shutil
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from timellm_pipeline.errors import ParameterError
 from timellm_pipeline.linear.part import LinearPart
 from timellm_pipeline.model.backbone import BackboneSource
 from timellm_pipeline.model.saved import SavedModel
@@ -23,6 +26,7 @@ from timellm_pipeline.workers.folder import WorkFolder
 log = logging.getLogger(__name__)
 
 INPUTS = "worker_inputs"  # in a run folder
+LOCK = ".lock"  # in the folder of a job; its starting process has it
 
 
 def train(
@@ -47,10 +51,12 @@ def train(
     if trains:
         store.root.mkdir(parents=True, exist_ok=True)
         _remove_old(run_folder)
-        folder = WorkFolder(run_folder.with_name(f".work-{training.training_id}-{os.getpid()}"))
+        folder = WorkFolder(run_folder.with_name(f".work-{training.training_id}-{uuid.uuid4().hex[:12]}"))
+        folder.path.mkdir(parents=True)
         try:
-            _handoff(folder, training, store, version, start).write()
-            run_workers(folder, parameters.workers, processes)
+            with FileLock(folder.path / LOCK):
+                _handoff(folder, training, store, version, start).write()
+                run_workers(folder, parameters.workers, processes)
         finally:
             shutil.rmtree(folder.path, ignore_errors=True)
     once = parameters.training.model_copy(update={"force": False})
@@ -61,9 +67,21 @@ def train(
 
 
 def write_inputs(training: Training, store: CheckpointStore, version: str) -> Path:
-    """Write the inputs of a training for workers that torchrun starts. Returns their folder, in the run folder."""
+    """Write the inputs of a training for workers that torchrun starts. Returns their folder, in the run folder.
+
+    Raises ParameterError for `training.force`, and CheckpointError while the training runs.
+    """
+    if training.parameters.training.force:
+        raise ParameterError(
+            "workers that torchrun starts cannot discard a finished training: each start would discard it again",
+            where="training.force",
+            do="set training.force=false, and remove the folder of the finished training if it should be repeated",
+        )
     folder = WorkFolder(training.run.folder / INPUTS)
-    _handoff(folder, training, store, version, None).write()
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with training.run.alone():  # the first worker has this lock
+        folder.clear()
+        _handoff(folder, training, store, version, None).write()
     return folder.path
 
 
@@ -71,15 +89,18 @@ def _handoff(
     folder: WorkFolder, training: Training, store: CheckpointStore, version: str, start: SavedModel | None
 ) -> Handoff:
     place = None if start is None else start.folder
-    return Handoff(folder, training.data, training.parameters, training.source, store, version, place, training.linear)
+    finished = read_finished(training.run.folder) if training.parameters.training.force else None
+    discarded = None if finished is None else finished.trained_in
+    return Handoff(
+        folder, training.data, training.parameters, training.source, store, version, place, training.linear, discarded
+    )
 
 
 def _remove_old(run_folder: Path) -> None:
-    """Remove the inputs of workers whose starting process was killed."""
+    """Remove the inputs of workers whose starting process was killed: nobody has their lock."""
     for path in run_folder.parent.glob(f".work-{run_folder.name}-*"):
         try:
-            os.kill(int(path.name.rpartition("-")[2]), 0)
-        except ProcessLookupError:
-            shutil.rmtree(path, ignore_errors=True)
-        except (OSError, ValueError):  # a process of another user, or not our name
+            with FileLock(path / LOCK, timeout=0):
+                shutil.rmtree(path, ignore_errors=True)
+        except (Timeout, OSError, NotImplementedError):  # in use, or a drive without locks
             continue

@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
 
 import torch
 
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 # A restarted group would read the addresses of the dead one (pytorch#135712).
 ELASTIC = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 INTERVAL = 0.5  # seconds between looks at the workers
+LONGEST_SAVE = 300  # seconds that workers have after a signal for an update and its checkpoint
+PARENT = "TIMELLM_PARENT"  # process that started the workers; a worker may start after its parent has been killed
 
 
 def number_of_workers(workers: WorkersParams, steps: int | None = None) -> int:
@@ -47,6 +51,12 @@ def number_of_workers(workers: WorkersParams, steps: int | None = None) -> int:
             do="set workers.processes=1, or use Linux, for example in WSL",
         )
     refuse_missing_gpus(processes)
+    if processes == 1 and workers.shard == "layers":
+        raise TrainingError(
+            "workers.shard=layers needs several workers, and there is one",
+            where="workers.processes",
+            do="set workers.processes to the number of GPUs (for training, training.accumulate too), or shard=none",
+        )
     return processes
 
 
@@ -72,7 +82,7 @@ def run_workers(folder: WorkFolder, workers: WorkersParams, processes: int) -> N
         UserError: the error of a worker, or TrainingError if the workers failed too often.
         StoppedBySignal: after a signal.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -85,10 +95,13 @@ def run_workers(folder: WorkFolder, workers: WorkersParams, processes: int) -> N
         rdzv_endpoint="localhost:0",
         max_restarts=workers.restarts,
         monitor_interval=INTERVAL,
+        local_addr="localhost",  # the name of a laptop or container may not resolve
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder.path / "elastic")),
+        **_time_to_save(LaunchConfig, workers),
     )
     log.info("starting %s worker%s; inputs in %s", processes, "s" if processes > 1 else "", folder.path)
     try:
-        with _environment({**ELASTIC, "OMP_NUM_THREADS": str(torch.get_num_threads())}), _handlers_kept():
+        with _environment(_for_workers()), _handlers_kept():
             elastic_launch(config, sys.executable)("-m", "timellm_pipeline", "work", str(folder.path))
     except ChildFailedError as error:
         reported = folder.error()
@@ -106,6 +119,24 @@ def run_workers(folder: WorkFolder, workers: WorkersParams, processes: int) -> N
     stop = folder.stop()
     if stop is not None:
         raise StoppedBySignal(*stop)
+
+
+def _time_to_save(config: Any, workers: WorkersParams) -> dict[str, Any]:
+    """How long workers may take to save after a signal, before they are killed; the option exists since torch 2.13."""
+    names = {field.name for field in fields(config)}
+    return {"shutdown_timeout": min(workers.timeout, LONGEST_SAVE)} if "shutdown_timeout" in names else {}
+
+
+def _for_workers() -> dict[str, str]:
+    """Environment of agent and workers. An ignored signal, as by `nohup`, is not handled."""
+    numbers = (getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
+    handled = [number.name for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    return {
+        **ELASTIC,
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+        "TORCHELASTIC_SIGNALS_TO_HANDLE": ",".join(handled),
+        PARENT: str(os.getpid()),
+    }
 
 
 @contextmanager

@@ -5,7 +5,7 @@ update are added in the order of the steps, whichever worker computed them. So a
 one process; an `all_reduce` would add them in another order.
 """
 
-import sys
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,25 +16,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """The workers of a training; a process that trains alone is a group of one.
+    """The workers of a job; a process that works alone is a group of one.
 
     Attributes:
         rank: number of this worker.
         size: number of workers.
+        parent: process that started this worker; None in a process that is no worker.
     """
 
     rank: int = 0
     size: int = 1
+    parent: int | None = None
 
     @classmethod
     def current(cls) -> "WorkerGroup":
-        """The group of this process, as `torch.distributed` was initialised."""
-        if "torch" not in sys.modules:  # it would take a second to learn that this process is alone
-            return cls()
-        import torch.distributed as dist
+        """The group that this process has joined. Process groups of other programs are not used."""
+        return _JOINED.get("group") or cls()
 
-        is_member = dist.is_available() and dist.is_initialized()
-        return cls(dist.get_rank(), dist.get_world_size()) if is_member else cls()
+    def join(self) -> None:
+        """Make this the group of this process, until it ends. `torch.distributed` is initialised."""
+        _JOINED["group"] = self
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the process that started this worker has ended: nobody waits for it."""
+        return self.parent is not None and os.getppid() != self.parent
 
     @property
     def is_first(self) -> bool:
@@ -95,3 +101,6 @@ class WorkerGroup:
         summed = torch.cat(parts)[:total]
         for weight, gradient in zip(weights, summed.split([weight.numel() for weight in weights]), strict=True):
             weight.grad = gradient.view_as(weight).clone()
+
+
+_JOINED: dict[str, WorkerGroup] = {}

@@ -1,6 +1,5 @@
 """Stop on SIGTERM, SIGHUP and Ctrl-C: the signal is recorded, and the loop saves after the current update and exits."""
 
-import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -33,7 +32,6 @@ class StopSignals:
     def __init__(self) -> None:
         self.received: int | None = None
         self._previous: dict[int, Any] = {}
-        self._parent = os.getppid()
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
@@ -53,7 +51,7 @@ class StopSignals:
 
         A worker whose parent process has ended stops too: nobody would wait for it.
         """
-        if group.size > 1 and os.getppid() != self._parent:
+        if group.is_orphan:
             self.received = self.received or signal.SIGTERM
         self.received = next((number for number in group.gather(self.received) if number is not None), None)
 
