@@ -258,11 +258,13 @@ def test_a_worker_whose_parent_ended_before_it_started_is_an_orphan() -> None:
 
 def test_a_signal_that_is_ignored_is_not_handled_by_the_agent() -> None:
     """A run under nohup continues when the terminal closes."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    wanted = {signal.SIGHUP: signal.SIG_IGN, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
         handled = elastic._for_workers()["TORCHELASTIC_SIGNALS_TO_HANDLE"].split(",")
     finally:
-        signal.signal(signal.SIGHUP, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert "SIGHUP" not in handled and {"SIGTERM", "SIGINT"} <= set(handled)
 
 
