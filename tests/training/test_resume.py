@@ -43,6 +43,16 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(loop_module.TrainingLoop, "_after_update", dying)
 
 
+def train_until_killed(
+    raw: pd.DataFrame, parameters: Parameters, root: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Train, and end the process after so many steps."""
+    with monkeypatch.context() as patch:
+        kill_after(patch, step)
+        with pytest.raises(Killed):
+            train(raw, parameters, root)
+
+
 def assert_same(one: TrainingResult, other: TrainingResult) -> None:
     assert one.model.weights.keys() == other.model.weights.keys()
     for name, weight in one.model.weights.items():
@@ -68,10 +78,7 @@ def test_a_run_killed_at_any_step_ends_with_the_same_bytes(
 ) -> None:
     """A resume that loses the order, a random state or a counter ends with another model."""
     parameters = small_parameters(training=LONG)
-    with monkeypatch.context() as patch:
-        kill_after(patch, step)
-        with pytest.raises(Killed):
-            train(raw_series, parameters, tmp_path / "store")
+    train_until_killed(raw_series, parameters, tmp_path / "store", step, monkeypatch)
     resumed = train(raw_series, parameters, tmp_path / "store")
     assert_same(resumed, uninterrupted)
     last_saved = max([saved for saved in (*range(2, 24, 2), 5, 10, 15, 20) if saved < step], default=0)
@@ -85,10 +92,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
     """What one resume restores, the next one must be able to restore again."""
     parameters = small_parameters(training=LONG)
     for step in (7, 9, 16, 22):
-        with monkeypatch.context() as patch:
-            kill_after(patch, step)
-            with pytest.raises(Killed):
-                train(raw_series, parameters, tmp_path / "store")
+        train_until_killed(raw_series, parameters, tmp_path / "store", step, monkeypatch)
     resumed = train(raw_series, parameters, tmp_path / "store")
     assert_same(resumed, uninterrupted)
     assert len(resumed.record.resumed_from) == 4
@@ -100,10 +104,7 @@ def test_a_killed_run_of_several_threads_ends_with_the_same_bytes(
     """Sums that threads end in any order differ in their last bits; the other tests compute with one."""
     parameters = small_parameters(training={**LONG, "max_steps": 12})
     complete = train(raw_series, parameters, tmp_path / "complete")
-    with monkeypatch.context() as patch:
-        kill_after(patch, 7)
-        with pytest.raises(Killed):
-            train(raw_series, parameters, tmp_path / "store")
+    train_until_killed(raw_series, parameters, tmp_path / "store", 7, monkeypatch)
     resumed = train(raw_series, parameters, tmp_path / "store")
     assert_same(resumed, complete)
     assert resumed.record.resumed_from == [6] and torch.get_num_threads() == several_threads
@@ -124,10 +125,7 @@ def test_accumulation_and_workers_resume_exactly(
     )
     complete = train(raw_series, alone, tmp_path / "complete")
     assert complete.history["epoch"].iloc[-1] > complete.history["epoch"].iloc[0]
-    with monkeypatch.context() as patch:
-        kill_after(patch, 8)
-        with pytest.raises(Killed):
-            train(raw_series, parameters, tmp_path / "store")
+    train_until_killed(raw_series, parameters, tmp_path / "store", 8, monkeypatch)
     resumed = train(raw_series, parameters, tmp_path / "store")
     assert_same(resumed, complete)
     assert resumed.record.resumed_from
@@ -150,10 +148,7 @@ def test_early_stopping_keeps_counting_after_a_resume(
     )
     complete = train(raw_series, parameters, tmp_path / "complete")
     assert complete.record.stop_reason == "early_stopping" and complete.record.steps < 80
-    with monkeypatch.context() as patch:
-        kill_after(patch, complete.record.steps - 1)
-        with pytest.raises(Killed):
-            train(raw_series, parameters, tmp_path / "store")
+    train_until_killed(raw_series, parameters, tmp_path / "store", complete.record.steps - 1, monkeypatch)
     assert_same(train(raw_series, parameters, tmp_path / "store"), complete)
 
 
@@ -168,10 +163,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
 ) -> None:
     """safetensors and torch.load read a flipped bit without complaint."""
     parameters = small_parameters(training=LONG)
-    with monkeypatch.context() as patch:
-        kill_after(patch, 13)
-        with pytest.raises(Killed):
-            train(raw_series, parameters, tmp_path / "store")
+    train_until_killed(raw_series, parameters, tmp_path / "store", 13, monkeypatch)
     newest = max((tmp_path / "store").glob("*/step-*"))
     assert newest.name == "step-000000012"
     if damage == "flipped bit":
@@ -207,10 +199,7 @@ def test_another_version_resumes_with_a_warning_or_is_refused_on_request(
     raw_series: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A new image must not lose ten hours, and must not pretend that nothing changed."""
-    with monkeypatch.context() as patch:
-        kill_after(patch, 9)
-        with pytest.raises(Killed):
-            train(raw_series, small_parameters(training=LONG), tmp_path / "store")
+    train_until_killed(raw_series, small_parameters(training=LONG), tmp_path / "store", 9, monkeypatch)
     monkeypatch.setattr("timellm_pipeline.training.identity.source_digest", lambda: "another source")
     with pytest.raises(CheckpointError, match="computed with other code, versions or devices: source"):
         train(raw_series, small_parameters(training={**LONG, "resume": "exact"}), tmp_path / "store")
@@ -279,10 +268,7 @@ def test_a_damaged_best_checkpoint_is_found_on_resume_and_another_is_chosen(
 ) -> None:
     """Found only when training is over, it would cost all of it."""
     parameters = small_parameters(training=LONG, model={"linear": "none"})
-    with monkeypatch.context() as patch:
-        kill_after(patch, 13)
-        with pytest.raises(Killed):
-            train(raw_series, parameters, tmp_path / "store")
+    train_until_killed(raw_series, parameters, tmp_path / "store", 13, monkeypatch)
     store = CheckpointStore(tmp_path / "store")
     (folder,) = (tmp_path / "store").iterdir()
     best = store.run(folder.name).newest().state()["run"]["best_step"]
@@ -370,8 +356,5 @@ def test_the_loss_scaler_of_fp16_is_resumed(
     complete = train(raw_series, parameters, tmp_path / "complete")
     skipped = complete.history["skipped_updates"]
     assert 0 < skipped.iloc[0] < skipped.iloc[-1] < 20, "overflows early and late"
-    with monkeypatch.context() as patch:
-        kill_after(patch, 13)
-        with pytest.raises(Killed):
-            train(raw_series, parameters, tmp_path / "store")
+    train_until_killed(raw_series, parameters, tmp_path / "store", 13, monkeypatch)
     assert_same(train(raw_series, parameters, tmp_path / "store"), complete)

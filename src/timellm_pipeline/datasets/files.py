@@ -121,8 +121,7 @@ class AtomicParquetDataset(AtomicDataset[pd.DataFrame, pd.DataFrame]):
 class TablePartsDataset(AtomicParquetDataset):
     """A table as Parquet, written part by part."""
 
-    # It reads what its base class reads, and writes parts of it instead of one table.
-    def write(self, data: Iterable[pd.DataFrame], path: Path) -> None:  # type: ignore[override]
+    def write(self, data: Iterable[pd.DataFrame], path: Path) -> None:  # type: ignore[override] # parts, not a table
         import pyarrow as pa
         import pyarrow.parquet as pq
 

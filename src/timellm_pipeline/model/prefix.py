@@ -250,7 +250,7 @@ def choose_path(backbone: Any, name: str) -> BackbonePath:
         own = torch.cat([ids.new_zeros(1, 2), ids[:, 3:]], dim=1)
         states, prompt_mask = run_own(backbone, shared, own, torch.arange(5, device=ids.device)[None] >= 2)
         cached = run_patches(backbone, states, prompt_mask, patches)
-    except torch.OutOfMemoryError:
+    except torch.OutOfMemoryError:  # of one worker alone: it would take another path than the others
         raise
     except (TypeError, ValueError, AttributeError, IndexError, RuntimeError):
         return "full"  # does not support a key-value cache

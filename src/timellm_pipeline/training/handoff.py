@@ -97,10 +97,14 @@ class Handoff:
         """Train, together with the other workers. The result is in the run folder."""
         refuse_idle_workers(WorkerGroup.current().size, self.parameters.training)
         start = None if self.start is None else SavedModel.read(self.start)
+        group = self.parameters.training.model_copy(update={"force": self._discards(start)})
+        parameters = self.parameters.model_copy(update={"training": group})
+        train_model(self.data, parameters, self.source, self.store, self.version, start, self.linear)
+
+    def _discards(self, start: SavedModel | None) -> bool:
+        """Whether the finished training in the run folder is the one to be discarded."""
+        if self.discarded is None:
+            return False
         training = prepare_training(self.data, self.parameters, self.source, self.store, start, self.linear)
         finished = read_finished(training.run.folder)
-        force = finished is not None and finished.trained_in == self.discarded
-        parameters = self.parameters.model_copy(
-            update={"training": self.parameters.training.model_copy(update={"force": force})}
-        )
-        train_model(self.data, parameters, self.source, self.store, self.version, start, self.linear)
+        return finished is not None and finished.trained_in == self.discarded

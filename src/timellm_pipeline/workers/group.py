@@ -1,4 +1,4 @@
-"""The worker processes of a training: which of them runs a step, and how their gradients become those of one process.
+"""The worker processes of a job: which of them runs a step, and how their gradients become those of one process.
 
 A step is run by one worker, with dropout masks that depend on seed and step alone. The gradients of the steps of an
 update are added in the order of the steps, whichever worker computed them. So any number of workers gives the bytes of
